@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* ESMTP parameters (RFC 5321 4.1.1.11): "SIZE=1000 BODY=8BITMIME". Every known one is checked by its own RFC
+ * and carried as the client wrote it; an unknown one, or one whose extension was not offered, is refused, so
+ * that nothing goes upstream which postern did not understand. Pure; spans point into the argument. */
+#ifndef SMTP_PARAMS_H
+#define SMTP_PARAMS_H
+
+#include "base/attr.h"
+#include "base/span.h"
+
+#include <stdint.h>
+
+enum param_id {
+#define PARAM(id, keyword, verb, cap, rule) PARAM_##id,
+#include "smtp/params.def"
+#undef PARAM
+    PARAMS
+};
+
+enum params_of { PARAMS_OF_MAIL, PARAMS_OF_RCPT };
+
+struct params {
+    struct span value[PARAMS]; /* p is NULL where the parameter is absent; empty but not NULL without a value */
+    uint64_t size;             /* SIZE's number; saturates at UINT64_MAX */
+};
+
+enum params_error {
+    PARAMS_OK,
+    PARAMS_SYNTAX,  /* 501 5.5.4: not keyword[=value], or a value that its rule refuses */
+    PARAMS_TWICE,   /* 501 5.5.4 */
+    PARAMS_UNKNOWN, /* 555 5.5.4 */
+    PARAMS_NOT_OFFERED /* 555 5.5.4 */
+};
+
+/* `caps`: what the client was offered (bits of enum cap, ehlo.h). On error *bad_r is the parameter. */
+MUST_CHECK enum params_error params_parse(struct span rest, enum params_of of, uint32_t caps, struct params *out,
+                                          struct span *bad_r);
+
+#endif
