@@ -9,6 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atof gets alloca
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atof gets
 
 #endif
