@@ -17,14 +17,15 @@ enum line_result {
     LINE_TOO_LONG, /* a line longer than max has ended in CRLF; it was skipped */
     LINE_FLOOD,    /* a line went on past `flood`: give up the connection */
     LINE_BARE_LF,  /* these three: the stream cannot be trusted any further. A line that is already longer than */
-    LINE_BARE_CR,  /* max when they come reports them all the same */
-    LINE_NUL,
+    LINE_BARE_CR,  /* max when they come reports them all the same. Who reads on sees no line before a true CRLF: */
+    LINE_NUL,      /* the rest of the spoiled one is skipped as TOO_LONG */
     LINE_NO_MEMORY
 };
 
 struct line {
     size_t max;   /* octets of a line without CRLF; may be changed between lines */
     size_t flood; /* octets after which an over-long line is not even skipped */
+    bool nul_ok;  /* a NUL is an octet like any other (replies, which replace it) */
     /* private */
     struct buf held;
     size_t seen; /* octets of the current line so far */
@@ -32,8 +33,9 @@ struct line {
 };
 
 void line_init(struct line *l, size_t max, size_t flood);
-void line_free(struct line *l); /* also gives back memory between lines: an idle splitter holds none */
-/* Takes from the front of *in and moves it forward. */
+void line_free(struct line *l); /* forgets the line it is in, and holds no memory */
+/* Takes from the front of *in and moves it forward. The call that says MORE has given back what the line before
+ * it needed, so that an idle splitter holds no memory. */
 MUST_CHECK enum line_result line_feed(struct line *l, struct span *in, struct span *line_r);
 /* A line has begun and not ended. */
 static inline bool line_partial(const struct line *l) { return l->seen > 0 || l->cr; }

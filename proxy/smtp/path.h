@@ -29,4 +29,7 @@ enum path_error {
 /* `rest_r`: what follows the path (parameters), blanks trimmed. */
 MUST_CHECK enum path_error path_parse(struct span arg, enum path_kind kind, struct path *out, struct span *rest_r);
 
+/* A mailbox alone, without brackets: "local@domain". */
+MUST_CHECK bool path_mailbox_ok(struct span mailbox);
+
 #endif

@@ -278,7 +278,7 @@ struct postern_filter {
     int (*configure)(const struct postern_host *host, void *self, const struct postern_node *block,
                      void **filter_r);
     void (*start)(void *filter);   /* may be NULL */
-    void (*release)(void *filter); /* no session uses it any more */
+    void (*release)(void *filter); /* no session uses it any more; may be NULL */
 
     /* Per session, at the first phase; may be NULL. *session_r may stay NULL. Return 0, or -1: no memory. */
     int (*session_begin)(void *filter, struct postern_tx *tx, void **session_r);

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* The two sides of the proxy: upstreams and listeners. Beside filling their structs this knows which of their
+ * options need each other: TLS a certificate, verification a name, a listener somewhere to send mail to. */
+#include "conf/address.h"
+#include "conf/build.h"
+
+#include <stdlib.h>
+
+/* ---- addresses ---- */
+
+/* Each wrong address is an error at its place and its node is bad, so that afterwards the good nodes and the
+ * addresses stand in the same order. */
+static size_t build_addresses(struct builder *b, const struct conf_node *list, bool may_be_name,
+                              struct conf_address *out)
+{
+    size_t n = 0;
+    for (struct conf_node *m = build_first(list); m && out; m = build_next(m)) {
+        const char *error = NULL;
+        bool good = address_parse(b->checker->arena, node_text(m), &out[n], &error);
+        if (good && !out[n].literal && !may_be_name)
+            error = "must be an address, not a name, such as 127.0.0.1:25 or [::]:25";
+        if (error)
+            node_error(b->checker->diags, m, "'%.*s' %s", SPAN_FMT(span_head(node_text(m), 64)), error);
+        else if (good)
+            n++;
+        else
+            b->no_memory = m->bad = true;
+    }
+    return n;
+}
+
+/* ---- upstreams ---- */
+
+static bool needs_verification(enum conf_upstream_tls tls)
+{
+    return tls == CONF_UP_REQUIRED || tls == CONF_UP_IMPLICIT;
+}
+
+/* Certificates carry names. Checking one for an address would fail at every connection; better to say so now. */
+static void refuse_unverifiable(struct builder *b, const struct conf_node *block, const struct conf_upstream *u)
+{
+    const struct conf_address *address = u->servers;
+    if (!u->verify || u->verify_name || !needs_verification(u->tls) || address == NULL)
+        return;
+    for (struct conf_node *m = build_first(node_good(block, "servers")); m; m = build_next(m), address++)
+        if (address->literal)
+            node_error(b->checker->diags, m,
+                       "with 'tls: %s' the certificate of '%s' is verified, but an address is no name to verify: "
+                       "set verify: { name: NAME }, or verify: no",
+                       build_text(block, "tls"), address->text);
+}
+
+/* Written nowhere: verified exactly where TLS is a must. The node that is added shows it in the dump. */
+static struct conf_node *default_verify(struct builder *b, struct conf_node *block, enum conf_upstream_tls tls)
+{
+    static const struct postern_option verify = {.name = "verify", .type = POSTERN_BOOL};
+    struct conf_node *node = node_new(b->checker->arena, POSTERN_NODE_SCALAR, b->conf->file);
+    if (node == NULL) {
+        b->no_memory = true;
+        return NULL;
+    }
+    node->option = &verify;
+    node->n.name = (struct postern_span){verify.name, strlen(verify.name)};
+    node->n.number = needs_verification(tls);
+    node->n.text = node->n.number ? (struct postern_span){"yes", 3} : (struct postern_span){"no", 2};
+    node_append(block, node);
+    return node;
+}
+
+static void build_verify(struct builder *b, struct conf_node *block, struct conf_upstream *u)
+{
+    const struct conf_node *verify = node_find(block, SPAN_LIT("verify"));
+    bool written = verify != NULL;
+    if (!written)
+        verify = default_verify(b, block, u->tls);
+    if (verify == NULL || verify->bad)
+        return;
+    bool is_block = verify->n.kind == POSTERN_NODE_MAP;
+    u->verify = is_block || verify->n.number != 0;
+    if (is_block) {
+        u->verify_name = build_text(verify, "name");
+        u->verify_ca = build_path(b, verify, "ca");
+    }
+    if (written && u->verify && u->tls == CONF_UP_NONE && node_good(block, "tls"))
+        node_warning(b->checker->diags, verify, "'verify' has no effect with 'tls: none'");
+}
+
+static void build_upstream(struct builder *b, struct conf_node *block, struct conf_upstream *u)
+{
+    const struct conf_node *servers = node_good(block, "servers");
+    u->name = block->n.name.p;
+    u->at = &block->n;
+    u->servers = build_array(b, servers, sizeof *u->servers);
+    u->server_count = build_addresses(b, servers, true, u->servers);
+    u->tls = (enum conf_upstream_tls)build_number(block, "tls");
+    u->identity = (enum conf_identity)build_number(block, "identity");
+    u->connect = (enum conf_connect)build_number(block, "connect");
+    u->keep = (uint32_t)build_number(block, "keep");
+    u->keep_us = (uint64_t)build_number(block, "keep_time");
+    u->probe_us = (uint64_t)build_number(block, "probe");
+    build_verify(b, block, u);
+    refuse_unverifiable(b, block, u);
+}
+
+void build_upstreams(struct builder *b, const struct conf_node *section)
+{
+    struct conf *c = b->conf;
+    c->upstreams = build_array(b, section, sizeof *c->upstreams);
+    for (struct conf_node *m = build_first(section); m && c->upstreams; m = build_next(m)) {
+        struct conf_upstream *upstream = &c->upstreams[c->upstream_count++];
+        build_upstream(b, m, upstream);
+        names_add(&b->upstreams, upstream->name, upstream);
+    }
+    names_sort(&b->upstreams);
+}
+
+/* ---- listeners ---- */
+
+static void build_listener_certificates(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+{
+    struct conf_node *list = node_find(block, SPAN_LIT("certificate"));
+    bool tls = l->tls != CONF_TLS_NONE;
+    if (list == NULL && tls)
+        node_error_at_name(b->checker->diags, block, "listener '%s' has 'tls: %s' but no 'certificate'", l->name,
+                           build_text(block, "tls"));
+    if (list == NULL || list->bad)
+        return;
+    if (!tls && node_good(block, "tls"))
+        node_warning(b->checker->diags, list, "'certificate' has no effect with 'tls: none'");
+    l->certificates = build_array(b, list, sizeof(const struct conf_certificate *));
+    for (struct conf_node *m = build_first(list); m && l->certificates; m = build_next(m)) {
+        const struct conf_certificate *certificate = build_resolve(b, &b->certificates, m, "certificate");
+        if (certificate)
+            l->certificates[l->certificate_count++] = certificate;
+    }
+}
+
+static void build_listener_references(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+{
+    struct conf_node *upstream = node_find(block, SPAN_LIT("upstream"));
+    struct conf_node *policy = node_good(block, "policy");
+    const struct conf_node *intercept = node_find(block, SPAN_LIT("intercept"));
+    bool fixed = intercept == NULL || !intercept->bad; /* an intercepting one brings its own destination */
+    if (upstream == NULL && fixed)
+        node_error_at_name(b->checker->diags, block, "listener '%s' has no 'upstream': where does its mail go?",
+                           l->name);
+    if (upstream && !upstream->bad)
+        l->upstream = build_resolve(b, &b->upstreams, upstream, "upstream");
+    if (policy)
+        l->policy = build_resolve(b, &b->policies, policy, "policy");
+}
+
+static void build_listener(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+{
+    const struct conf_node *bind = node_good(block, "bind");
+    l->name = block->n.name.p;
+    l->at = &block->n;
+    l->bind = build_array(b, bind, sizeof *l->bind);
+    l->bind_count = build_addresses(b, bind, false, l->bind);
+    l->tls = (enum conf_tls)build_number(block, "tls");
+    l->bare_newline = (enum conf_bare)build_number(block, "bare_newline");
+    l->auth_needs_tls = build_number(block, "auth_needs_tls") != 0;
+    l->enforce_sync = build_number(block, "enforce_sync") != 0;
+    build_listener_certificates(b, block, l);
+    build_listener_references(b, block, l);
+}
+
+/* ---- what is bound, over all listeners ---- */
+
+struct bound {
+    struct address_key key;
+    struct conf_node *at;
+};
+
+static int compare_bound(const void *a, const void *b)
+{
+    const struct bound *l = a, *r = b;
+    int c = memcmp(l->key.ip, r->key.ip, sizeof l->key.ip);
+    if (c == 0)
+        c = (l->key.port > r->key.port) - (l->key.port < r->key.port);
+    if (c == 0)
+        c = (l->at->n.line > r->at->n.line) - (l->at->n.line < r->at->n.line);
+    return c ? c : (l->at->n.column > r->at->n.column) - (l->at->n.column < r->at->n.column);
+}
+
+static size_t collect_binds(const struct conf_node *block, const struct conf_listener *l, struct bound *out)
+{
+    size_t n = 0;
+    for (struct conf_node *m = build_first(node_good(block, "bind")); m && n < l->bind_count; m = build_next(m)) {
+        out[n].at = m;
+        if (address_key(&l->bind[n], &out[n].key))
+            n++;
+    }
+    return n;
+}
+
+static void refuse_double_binds(struct builder *b, const struct conf_node *section)
+{
+    size_t room = 0, n = 0;
+    const struct conf_listener *l = b->conf->listeners;
+    for (size_t i = 0; i < b->conf->listener_count; i++)
+        room += l[i].bind_count;
+    struct bound *bound = room ? calloc(room, sizeof *bound) : NULL;
+    if (bound == NULL) {
+        b->no_memory = b->no_memory || room;
+        return;
+    }
+    for (const struct conf_node *m = build_first(section); m; m = build_next(m))
+        n += collect_binds(m, l++, bound + n);
+    qsort(bound, n, sizeof *bound, compare_bound);
+    for (size_t i = 1; i < n; i++)
+        if (memcmp(&bound[i].key, &bound[i - 1].key, sizeof bound[i].key) == 0)
+            node_error(b->checker->diags, bound[i].at, "'%s' is bound already in line %u", bound[i].at->n.text.p,
+                       bound[i - 1].at->n.line);
+    free(bound);
+}
+
+void build_listeners(struct builder *b, const struct conf_node *section)
+{
+    struct conf *c = b->conf;
+    c->listeners = build_array(b, section, sizeof *c->listeners);
+    for (const struct conf_node *m = build_first(section); m && c->listeners; m = build_next(m))
+        build_listener(b, m, &c->listeners[c->listener_count++]);
+    refuse_double_binds(b, section);
+}

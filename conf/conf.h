@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration: text through a source -> an immutable snapshot, or a list of what is wrong.
+ *
+ *   source --bytes--> yaml --nodes with line:column--> check against the table --> struct conf
+ *                                                        (schema.c: name, type, default, range, help)
+ *
+ * A snapshot lives in one arena and is never changed. Everything in it is good until conf_free. */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/span.h"
+#include "conf/diag.h"
+#include "postern/filter.h"
+
+#include <stdint.h>
+
+/* Where files come from: the disk (supervisor), a bundle in memory (workers), a table (tests). Names are
+ * complete paths as conf_path made them. */
+struct conf_source {
+    void *ctx;
+    /* 0, or -1 with the reason in *error_r (C string). The bytes live as long as the source. */
+    int (*read)(void *ctx, const char *path, struct span *bytes_r, const char **error_r);
+    /* Calls `found` for every file that the pattern names, sorted. */
+    void (*glob)(void *ctx, const char *pattern, void (*found)(void *arg, const char *path), void *arg);
+};
+/* A file's name made complete: against the folder of the configuration file unless it is absolute. NULL: no memory. */
+char *conf_path(struct arena *a, const char *config_file, struct span name);
+
+/* How the checker learns a plugin's option table. NULL with a reason: the plugin cannot be loaded. */
+struct conf_plugins {
+    void *ctx;
+    const struct postern_option *(*options)(void *ctx, const char *plugins_path, struct span plugin,
+                                            const char **error_r);
+};
+
+enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_REQUIRED, CONF_TLS_IMPLICIT };
+enum conf_upstream_tls { CONF_UP_NONE, CONF_UP_OPPORTUNISTIC, CONF_UP_REQUIRED, CONF_UP_IMPLICIT };
+enum conf_identity { CONF_IDENTITY_AUTO, CONF_IDENTITY_NONE };
+enum conf_connect { CONF_LATE, CONF_EAGER };
+enum conf_on_error { CONF_ON_ERROR_TEMPFAIL, CONF_ON_ERROR_ACCEPT, CONF_ON_ERROR_REJECT };
+enum conf_bare { CONF_BARE_REJECT, CONF_BARE_NORMALIZE };
+
+struct conf_address { /* "127.0.0.1:25", "[::1]:25", "mail.example.org:25" */
+    const char *text; /* as written */
+    const char *host; /* without brackets */
+    uint16_t port;
+    bool literal; /* host is an address, not a name */
+};
+
+struct conf_certificate {
+    const char *name;
+    const char *certificate, *key; /* complete paths */
+    const struct postern_node *at;
+};
+
+struct conf_filter {
+    const char *name, *plugin;
+    bool shadow;
+    enum conf_on_error on_error;
+    uint64_t deadline_us; /* default 5 s */
+    const struct postern_node *block; /* the plugin's own options, checked and with defaults; the keys above left out */
+    const struct postern_node *at;
+};
+
+struct conf_policy {
+    const char *name;
+    const struct conf_filter **filters;
+    size_t filter_count;
+};
+
+struct conf_upstream {
+    const char *name;
+    struct conf_address *servers;
+    size_t server_count;
+    enum conf_upstream_tls tls;
+    bool verify;             /* the server's certificate must be good and carry verify_name */
+    const char *verify_name; /* NULL: the name of the server itself */
+    const char *verify_ca;   /* complete path; NULL: the system's */
+    enum conf_identity identity;
+    enum conf_connect connect;
+    uint32_t keep;            /* idle connections kept per worker, default 8; 0: none is reused */
+    uint64_t keep_us;         /* for how long, default 30 s */
+    uint64_t probe_us;        /* how often what it offers is asked again, default 60 s (2 s while it is down) */
+    const struct postern_node *at;
+};
+
+struct conf_listener {
+    const char *name;
+    struct conf_address *bind;
+    size_t bind_count;
+    enum conf_tls tls;
+    const struct conf_certificate **certificates; /* the first is the default, the others by SNI */
+    size_t certificate_count;
+    const struct conf_upstream *upstream;
+    const struct conf_policy *policy;
+    enum conf_bare bare_newline;
+    bool auth_needs_tls;  /* default yes: AUTH is neither offered nor taken in the clear */
+    bool enforce_sync;    /* default yes: who talks before its turn (RFC 2920) gets 554 */
+    const struct postern_node *at;
+};
+
+/* Limits and times; each is a setting under `limits:` and `timeouts:`. */
+struct conf_limits {
+    uint64_t message_bytes;  /* 50 MiB */
+    uint64_t body_memory;    /* 256 KiB of a body in memory */
+    uint64_t bodies_memory;  /* 64 MiB per worker */
+    uint64_t bodies_disk;    /* 1 GiB per worker */
+    uint32_t recipients;     /* 1000 */
+    uint32_t command_line;   /* 2 KiB */
+    uint32_t auth_line;      /* 12 KiB */
+    uint32_t errors;         /* 20 a session */
+    uint32_t junk_commands;  /* 100 between two messages: RSET, NOOP, VRFY, HELP, EHLO */
+    uint32_t sessions;       /* 10000 per worker */
+    uint32_t header_bytes;   /* 256 KiB of header section */
+    uint32_t transactions;   /* 0: no limit; a session */
+};
+struct conf_timeouts { /* microseconds */
+    uint64_t command;          /* 5 min: the client's next command */
+    uint64_t content;          /* 3 min: the client's next piece of content */
+    uint64_t tls_handshake;    /* 30 s, both legs */
+    uint64_t upstream_connect; /* 30 s */
+    uint64_t upstream_greeting;/* 2 min */
+    uint64_t upstream_command; /* 5 min: EHLO, MAIL, RCPT, AUTH, RSET */
+    uint64_t upstream_data;    /* 115 s: DATA to 354, and each block written */
+    uint64_t upstream_final;   /* 10 min: the final reply */
+    uint64_t upstream_idle;    /* 60 s: NOOP to the upstream while a client takes its time with the content */
+    uint64_t drain;            /* 30 s: transactions under way at SIGTERM */
+};
+
+struct conf {
+    struct arena *arena;
+    const char *file;
+    uint32_t workers;      /* default 2 */
+    const char *hostname;  /* default: the machine's */
+    const char *user;      /* workers' user when started as root; default "nobody" */
+    const char *state_dir; /* where bodies' unlinked files go; default "/var/tmp" */
+    const char *log_to;    /* complete path for a file */
+    bool log_json;
+    unsigned log_level;    /* enum log_level */
+    const char *plugins_path; /* complete */
+    struct conf_limits limits;
+    struct conf_timeouts timeouts;
+    struct conf_certificate *certificates;
+    size_t certificate_count;
+    struct conf_filter *filters;
+    size_t filter_count;
+    struct conf_policy *policies;
+    size_t policy_count;
+    struct conf_upstream *upstreams;
+    size_t upstream_count;
+    struct conf_listener *listeners;
+    size_t listener_count;
+    const struct postern_node *root;
+};
+
+/* Reads and checks. NULL when there were errors (all of them are in `diags`). Warnings leave it good. */
+MUST_CHECK struct conf *conf_load(const char *file, const struct conf_source *source,
+                                  const struct conf_plugins *plugins, struct diags *diags);
+void conf_free(struct conf **c);
+
+/* The effective configuration as YAML: every option with its value in force, defaults included, secrets as "***". */
+MUST_CHECK bool conf_dump(const struct conf *c, struct buf *out);
+/* The JSON Schema made from the table (and the plugins' tables, when given as NULL-ended lists). */
+MUST_CHECK bool conf_json_schema(struct buf *out, const char *const *plugin_names,
+                                 const struct postern_option *const *plugin_options);
+
+/* A source that reads files of the disk. */
+struct conf_source *conf_disk_source(void);
+void conf_disk_source_free(struct conf_source **s);
+
+#endif

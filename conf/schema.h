@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of every option: its name, type, range, default and help. The checker, the defaults, the dump, the
+ * JSON Schema and "did you mean" are all made from it; an option is added here and used in build*.c. */
+#ifndef CONF_SCHEMA_H
+#define CONF_SCHEMA_H
+
+#include "postern/filter.h"
+
+#include <stdbool.h>
+
+/* Beside the flags that plugins may use. */
+enum conf_option_flags {
+    CONF_NOT_EMPTY = 1 << 16, /* an empty text or list says nothing here */
+    CONF_OR_BOOL = 1 << 17,   /* BLOCK: yes or no may stand for it */
+    CONF_OPEN = 1 << 18,      /* BLOCK, MAP: options that the table does not know belong to a plugin */
+    CONF_LATER = 1 << 19,     /* see conf_later */
+};
+
+extern const struct postern_option conf_schema[];
+/* What every block under `filters:` may have beside its plugin's own options. */
+extern const struct postern_option conf_filter_options[];
+
+/* Names of the format that this version does not do yet. They are known, so that nobody looks for a spelling
+ * mistake, and they are never silently ignored. */
+struct conf_later {
+    const char *option;
+    const char *value; /* this value of it; NULL: the option unless it is empty */
+    bool warning;      /* ignoring it changes nothing about the mail */
+};
+extern const struct conf_later conf_later[]; /* ended by a NULL option */
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Content on its way to the filters. Pieces go to BODY hooks as they are; the message model, made only when
+ * some filter of this transaction reads it, turns the same pieces into HEADER, HEADERS, PART and TEXT.
+ *
+ *   piece --> [ header section | the rest ]      the model stops behind the header section:
+ *               HEADER, BODY  -> HEADERS -> BODY, PART, TEXT
+ *
+ * The model belongs to the transaction and goes with it. */
+#include "filters/run.h"
+
+static struct postern_event event_of(enum postern_phase phase)
+{
+    return (struct postern_event){.size = sizeof(struct postern_event), .phase = phase};
+}
+
+static struct postern_span to_plugin(struct span s)
+{
+    return (struct postern_span){s.p, s.n};
+}
+
+static void tell(struct chain_run *r, const struct postern_event *ev)
+{
+    run_tell(r, ev, TX_OPEN, r->chain->n);
+}
+
+/* ---- events of the model ---- */
+
+static void on_field(void *ctx, struct span name, struct span value, struct span raw)
+{
+    struct postern_event ev = event_of(POSTERN_ON_HEADER);
+    ev.name = to_plugin(name);
+    ev.text = to_plugin(value);
+    ev.raw = to_plugin(raw);
+    tell(ctx, &ev);
+}
+
+static void on_headers_end(void *ctx)
+{
+    struct chain_run *r = ctx;
+    r->headers_due = true;
+}
+
+static void tell_of_part(struct chain_run *r, struct postern_event *ev, const struct message_part *part)
+{
+    const struct postern_part shown = {.index = part->index,
+                                       .depth = part->depth,
+                                       .type = to_plugin(part->type),
+                                       .filename = to_plugin(part->filename)};
+    ev->part = &shown;
+    tell(r, ev);
+}
+
+static void on_part(void *ctx, const struct message_part *part)
+{
+    struct postern_event ev = event_of(POSTERN_ON_PART);
+    tell_of_part(ctx, &ev, part);
+}
+
+static void on_text(void *ctx, const struct message_part *part, struct span utf8)
+{
+    struct postern_event ev = event_of(POSTERN_ON_TEXT);
+    ev.text = to_plugin(utf8);
+    tell_of_part(ctx, &ev, part);
+}
+
+static const struct message_events model_events = {on_field, on_headers_end, on_part, on_text};
+
+/* ---- pieces ---- */
+
+/* With the first piece: who reads, and what? */
+static bool begin(struct chain_run *r)
+{
+    const struct message_limits limits = {.header_bytes = r->max_header};
+
+    if (run_wants(r, POSTERN_ON_HEADER) || run_wants(r, POSTERN_ON_HEADERS) ||
+        run_wants(r, POSTERN_ON_PART) || run_wants(r, POSTERN_ON_TEXT)) {
+        r->message = message_create(&limits, &model_events, r);
+        r->mode = CONTENT_MODEL;
+        return r->message != NULL;
+    }
+    r->mode = run_wants(r, POSTERN_ON_BODY) ? CONTENT_RAW : CONTENT_OVER;
+    return true;
+}
+
+bool content_feed(struct chain_run *r, struct span *in)
+{
+    struct postern_event ev = event_of(POSTERN_ON_BODY);
+    struct span before = *in;
+
+    if (r->mode == CONTENT_NEW && !begin(r))
+        return false;
+    if (r->mode == CONTENT_OVER)
+        return true;
+    if (r->mode == CONTENT_MODEL) {
+        if (!message_feed(r->message, in))
+            return false;
+    } else {
+        *in = span_skip(*in, in->n);
+    }
+    ev.text = to_plugin(span_head(before, before.n - in->n));
+    if (ev.text.n)
+        tell(r, &ev);
+    return true;
+}
+
+bool content_end(struct chain_run *r)
+{
+    if (r->mode == CONTENT_NEW && !begin(r))
+        return false;
+    if (r->mode != CONTENT_MODEL)
+        return true;
+    return message_end(r->message);
+}
+
+void content_close(struct chain_run *r)
+{
+    message_destroy(&r->message);
+    buf_free(&r->kept_rest);
+    r->rest = SPAN_NONE;
+    r->headers_due = false;
+    r->mode = CONTENT_OVER;
+}

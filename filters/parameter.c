@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Parameters. Everything works on the field's text and a small table on the caller's stack.
+ *
+ *   attachment; filename="a.txt"; filename*0*=utf-8''b%20; filename*1="c.exe"
+ *   `-value--'  `--- plain ----'  `------ one parameter, in sections ------'  */
+#include "filters/parameter.h"
+
+#include "filters/message.h"
+#include "filters/transfer.h"
+#include "filters/words.h"
+
+#define VALUE_MAX 1024 /* bytes of one decoded value; the rest is cut and flagged */
+
+/* ---- parsing ---- */
+
+/* "name*", "name*0", "name*0*": takes the marks off the name. */
+static void parse_marks(struct parameter *p)
+{
+    size_t star = span_find(p->name, '*');
+    struct span marks = span_skip(p->name, star + 1);
+
+    p->section = -1;
+    if (star == p->name.n)
+        return;
+    p->name = span_head(p->name, star);
+    if (marks.n == 0 || marks.p[marks.n - 1] == '*') {
+        p->extended = true;
+        marks = span_head(marks, marks.n ? marks.n - 1 : 0);
+    }
+    if (marks.n == 0)
+        return;
+    p->section = 0;
+    for (size_t i = 0; i < marks.n && p->section < PARAMETERS_MAX; i++)
+        p->section = ascii_digit(marks.p[i]) ? p->section * 10 + (marks.p[i] - '0') : PARAMETERS_MAX;
+}
+
+/* Behind the opening quote: up to the closing one, or to the end where there is none. */
+static struct span take_quoted(struct span *text)
+{
+    size_t n = 0;
+    while (n < text->n && text->p[n] != '"')
+        n += text->p[n] == '\\' && n + 1 < text->n ? 2 : 1;
+    struct span inside = span_head(*text, n);
+    *text = span_skip(*text, n + 1);
+    return inside;
+}
+
+static struct span take_until(struct span *text, char stop)
+{
+    size_t n = span_find(*text, stop);
+    struct span taken = span_head(*text, n);
+    *text = span_skip(*text, n + 1);
+    return taken;
+}
+
+static void parse_one(struct span *text, struct parameter *p)
+{
+    size_t equal = span_find(*text, '='), end = span_find(*text, ';');
+
+    *p = (struct parameter){.section = -1};
+    if (equal > end || equal == text->n) { /* no value: skipped */
+        *text = span_skip(*text, end + 1);
+        return;
+    }
+    p->name = span_trim(span_head(*text, equal));
+    parse_marks(p);
+    *text = span_skip(*text, equal + 1);
+    while (text->n && (text->p[0] == ' ' || text->p[0] == '\t'))
+        *text = span_skip(*text, 1);
+    if (text->n && text->p[0] == '"') {
+        *text = span_skip(*text, 1);
+        p->quoted = true;
+        p->value = take_quoted(text);
+        (void)take_until(text, ';');
+    } else {
+        p->value = span_trim(take_until(text, ';'));
+    }
+}
+
+void parameters_parse(struct span text, struct parameters *out)
+{
+    out->value = span_trim(take_until(&text, ';'));
+    out->n = 0;
+    while (text.n && out->n < PARAMETERS_MAX) {
+        parse_one(&text, &out->list[out->n]);
+        if (out->list[out->n].name.n)
+            out->n++;
+    }
+}
+
+/* ---- values ---- */
+
+static bool append_unquoted(const struct parameter *p, struct buf *out)
+{
+    struct span s = p->value;
+
+    while (p->quoted && s.n) {
+        size_t n = span_find(s, '\\');
+        if (!buf_append(out, span_head(s, n)))
+            return false;
+        s = span_skip(s, n + 1);
+        if (s.n && !buf_append(out, span_head(s, 1)))
+            return false;
+        s = span_skip(s, 1);
+    }
+    return buf_append(out, s);
+}
+
+static bool append_percent_decoded(struct span s, struct buf *out)
+{
+    while (s.n) {
+        size_t n = span_find(s, '%');
+        if (!buf_append(out, span_head(s, n)))
+            return false;
+        s = span_skip(s, n);
+        bool escape = s.n >= 3 && hex_digit(s.p[1]) >= 0 && hex_digit(s.p[2]) >= 0;
+        char byte = escape ? (char)(hex_digit(s.p[1]) << 4 | hex_digit(s.p[2])) : '%';
+        if (s.n && !buf_append(out, (struct span){&byte, 1}))
+            return false;
+        s = span_skip(s, escape ? 3 : 1);
+    }
+    return true;
+}
+
+/* charset'language'text: takes the front off. */
+static struct span take_charset(struct span *s)
+{
+    size_t first = span_find(*s, '\'');
+    size_t second = first + 1 + span_find(span_skip(*s, first + 1), '\'');
+
+    if (second >= s->n)
+        return SPAN_NONE;
+    struct span charset = span_head(*s, first);
+    *s = span_skip(*s, second + 1);
+    return charset;
+}
+
+static const struct parameter *find_section(const struct parameters *p, struct span name, int section)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (p->list[i].section == section && span_ieq(p->list[i].name, name))
+            return &p->list[i];
+    return NULL;
+}
+
+/* The bytes of an extended value or of all its sections, from `first` on, and their charset. */
+static bool collect(const struct parameters *p, const struct parameter *first, struct span *charset_r,
+                    struct buf *bytes)
+{
+    *charset_r = SPAN_NONE;
+    for (const struct parameter *at = first; at; at = find_section(p, first->name, at->section + 1)) {
+        struct span value = at->value;
+        if (at == first && at->extended)
+            *charset_r = take_charset(&value);
+        if (!(at->extended ? append_percent_decoded(value, bytes) : append_unquoted(at, bytes)))
+            return false;
+        if (at->section < 0)
+            break;
+    }
+    return true;
+}
+
+static bool to_utf8(struct span bytes, struct span charset, struct charset_pool *pool, struct buf *out,
+                    unsigned *flags_r)
+{
+    struct charset_decoder d;
+
+    if (bytes.n > VALUE_MAX)
+        *flags_r |= MESSAGE_FIELD_LIMIT;
+    if (!charset_begin(&d, pool, charset))
+        *flags_r |= MESSAGE_CHARSET_UNKNOWN;
+    return charset_feed(&d, span_head(bytes, VALUE_MAX), out) && charset_end(&d, out);
+}
+
+static bool append_reading(const struct parameters *p, const struct parameter *first, bool words,
+                           struct charset_pool *pool, struct buf *out, unsigned *flags_r)
+{
+    struct buf bytes = {0};
+    struct span charset;
+    bool good = collect(p, first, &charset, &bytes);
+
+    if (good && words && !first->extended)
+        good = words_decode(buf_span(&bytes), VALUE_MAX, pool, out, flags_r);
+    else if (good)
+        good = to_utf8(buf_span(&bytes), charset, pool, out, flags_r);
+    buf_free(&bytes);
+    return good;
+}
+
+bool parameter_next(const struct parameters *p, struct span name, size_t *at, bool words,
+                    struct charset_pool *pool, struct buf *out, unsigned *flags_r, bool *found_r)
+{
+    *found_r = false;
+    while (*at < p->n) {
+        const struct parameter *here = &p->list[(*at)++];
+        if (here->section > 0 || !span_ieq(here->name, name))
+            continue;
+        *found_r = true;
+        return append_reading(p, here, words, pool, out, flags_r);
+    }
+    return true;
+}

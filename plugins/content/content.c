@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* content: refuses, discards or scores mail by what stands in it. The rules are files (rules.h says how they
+ * are written), the matching is PCRE2's.
+ *
+ *   HELO MAIL RCPT        -> helo, from, to          -> verdict at once
+ *   HEADER …              -> header:NAME, header     -> finding  --HEADERS--> verdict
+ *   BODY … PART … TEXT …  -> body, filename, text    -> finding  --END------> verdict, else that of the score
+ *
+ * struct content is one configured instance: made by configure(), read-only then but for the memory that
+ * matching needs, gone with release(). struct session is one SMTP session; what belongs to a transaction in
+ * it begins at MAIL and is freed at END or ABORT, so an idle session holds no buffer. Nothing is global. */
+#include "content.h"
+
+#include "body.h"
+#include "judge.h"
+#include "options.h"
+#include "window.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+struct session {
+    struct judge judge;
+    struct finding header;  /* of header fields, told at HEADERS */
+    struct finding content; /* of lines, texts and file names, told at END */
+    struct body body;
+    struct window field; /* "Name: value" */
+    struct window text;  /* of the part that is open */
+    bool part_open;
+    uint32_t part; /* its index */
+};
+
+/* What a window's scan needs to know. */
+struct scan {
+    struct judge *judge;
+    struct postern_tx *tx;
+    const struct rule_list *rules;
+    struct finding *finding;
+};
+
+static void scan_subject(void *arg, const struct subject *s)
+{
+    struct scan *scan = arg;
+    judge_try(scan->judge, scan->tx, scan->rules, s, scan->finding);
+}
+
+static struct scan scan_content(struct session *s, struct postern_tx *tx, enum scope scope)
+{
+    return (struct scan){&s->judge, tx, &s->judge.content->rules.scopes[scope], &s->content};
+}
+
+/* Nothing to look for, or nothing more to find out. */
+static bool idle(const struct scan *scan)
+{
+    return !scan->rules->first || scan->finding->cause != FOUND_NOTHING;
+}
+
+static void no_memory(struct finding *f)
+{
+    if (f->cause == FOUND_NOTHING)
+        f->cause = FOUND_NO_MEMORY;
+}
+
+static void try_whole(struct session *s, struct postern_tx *tx, const struct rule_list *rules,
+                      struct postern_span text, struct finding *f)
+{
+    struct subject subject = subject_whole(text.p, text.n);
+    judge_try(&s->judge, tx, rules, &subject, f);
+}
+
+/* ---- the transaction ---- */
+
+static void end_transaction(struct session *s)
+{
+    judge_end(&s->judge);
+    body_free(&s->body);
+    window_free(&s->field);
+    window_free(&s->text);
+    s->part_open = false;
+    s->header = s->content = (struct finding){FOUND_NOTHING, NULL};
+}
+
+static void on_helo(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    const struct content *c = filter;
+    struct session *s = session;
+    struct finding f = {FOUND_NOTHING, NULL};
+    try_whole(s, tx, &c->rules.scopes[SCOPE_HELO], ev->text, &f);
+    judge_verdict(&s->judge, &f, v);
+}
+
+static void on_mail(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    const struct content *c = filter;
+    struct session *s = session;
+    struct finding f = {FOUND_NOTHING, NULL};
+    struct postern_span helo = c->host->get(tx, POSTERN_F_HELO);
+    end_transaction(s);
+    if (judge_begin(&s->judge) < 0)
+        no_memory(&f);
+    if (helo.n > 0)
+        try_whole(s, tx, &c->rules.helo_at_mail, helo, &f);
+    try_whole(s, tx, &c->rules.scopes[SCOPE_FROM], ev->text, &f);
+    judge_verdict(&s->judge, &f, v);
+}
+
+static void on_rcpt(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    const struct content *c = filter;
+    struct session *s = session;
+    struct finding f = {FOUND_NOTHING, NULL};
+    try_whole(s, tx, &c->rules.scopes[SCOPE_TO], ev->text, &f);
+    judge_verdict(&s->judge, &f, v);
+}
+
+/* ---- header fields ---- */
+
+static bool same_name(struct postern_span name, const char *wanted)
+{
+    while (name.n > 0 && (name.p[name.n - 1] == ' ' || name.p[name.n - 1] == '\t'))
+        name.n--; /* "Subject : x" is read as Subject by many */
+    return name.n > 0 && strncasecmp(name.p, wanted, name.n) == 0 && wanted[name.n] == '\0';
+}
+
+static void try_whole_field(struct session *s, struct postern_tx *tx, const struct postern_event *ev)
+{
+    struct scan scan = {&s->judge, tx, &s->judge.content->rules.scopes[SCOPE_HEADER], &s->header};
+    if (idle(&scan))
+        return;
+    if (window_feed(&s->field, ev->name.p, ev->name.n, scan_subject, &scan) < 0 ||
+        window_feed(&s->field, ": ", 2, scan_subject, &scan) < 0 ||
+        window_feed(&s->field, ev->text.p, ev->text.n, scan_subject, &scan) < 0)
+        no_memory(&s->header);
+    window_close(&s->field, scan_subject, &scan);
+}
+
+static void on_header(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                      struct postern_verdict *v)
+{
+    (void)v;
+    const struct content *c = filter;
+    struct session *s = session;
+    for (const struct rule_field *field = c->rules.fields; field; field = field->next)
+        if (same_name(ev->name, field->name))
+            try_whole(s, tx, &field->rules, ev->text, &s->header);
+    try_whole_field(s, tx, ev);
+}
+
+static void on_headers(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                       struct postern_verdict *v)
+{
+    (void)filter, (void)tx, (void)ev;
+    struct session *s = session;
+    judge_verdict(&s->judge, &s->header, v);
+}
+
+/* ---- the content ---- */
+
+static void on_body(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    struct session *s = session;
+    struct scan scan = scan_content(s, tx, SCOPE_BODY);
+    if (!idle(&scan) && body_feed(&s->body, ev->text, scan_subject, &scan) < 0)
+        no_memory(&s->content);
+}
+
+static void close_part(struct session *s, struct postern_tx *tx)
+{
+    struct scan scan = scan_content(s, tx, SCOPE_TEXT);
+    if (s->part_open)
+        window_close(&s->text, scan_subject, &scan);
+    s->part_open = false;
+}
+
+static void on_part(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    (void)v;
+    const struct content *c = filter;
+    struct session *s = session;
+    if (ev->part->filename.n > 0)
+        try_whole(s, tx, &c->rules.scopes[SCOPE_FILENAME], ev->part->filename, &s->content);
+}
+
+static void on_text(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    struct session *s = session;
+    struct scan scan = scan_content(s, tx, SCOPE_TEXT);
+    if (s->part_open && s->part != ev->part->index)
+        close_part(s, tx);
+    if (idle(&scan))
+        return;
+    s->part_open = true;
+    s->part = ev->part->index;
+    if (window_feed(&s->text, ev->text.p, ev->text.n, scan_subject, &scan) < 0)
+        no_memory(&s->content);
+}
+
+static void on_end(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                   struct postern_verdict *v)
+{
+    (void)filter, (void)ev;
+    struct session *s = session;
+    struct scan lines = scan_content(s, tx, SCOPE_BODY);
+    body_close(&s->body, scan_subject, &lines);
+    close_part(s, tx);
+    judge_verdict(&s->judge, &s->content, v);
+    if (s->content.cause == FOUND_NOTHING)
+        judge_score(&s->judge, tx, v);
+    end_transaction(s);
+}
+
+static void on_abort(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                     struct postern_verdict *v)
+{
+    (void)filter, (void)tx, (void)ev, (void)v;
+    end_transaction(session);
+}
+
+/* ---- sessions and instances ---- */
+
+static int session_begin(void *filter, struct postern_tx *tx, void **session_r)
+{
+    (void)tx;
+    const struct content *c = filter;
+    struct session *s = calloc(1, sizeof *s);
+    if (!s)
+        return -1;
+    s->judge.content = c;
+    s->body.line.max = s->field.max = s->text.max = c->max_text;
+    *session_r = s;
+    return 0;
+}
+
+static void session_end(void *filter, void *session)
+{
+    (void)filter;
+    if (session)
+        end_transaction(session);
+    free(session);
+}
+
+static void release(void *filter)
+{
+    struct content *c = filter;
+    rules_free(&c->rules);
+    matcher_destroy(&c->matcher);
+    free(c);
+}
+
+static int configure(const struct postern_host *host, void *self, const struct postern_node *block,
+                     void **filter_r)
+{
+    struct content *c = calloc(1, sizeof *c);
+    if (!c) {
+        host->config_error(self, block, 0, "out of memory");
+        return -1;
+    }
+    c->host = host;
+    c->self = self;
+    if (options_read(c, block) < 0) {
+        release(c);
+        return -1;
+    }
+    if (!matcher_has_jit())
+        host->log(self, POSTERN_LOG_INFO, "PCRE2's JIT compiler cannot be used here; matching is slower");
+    *filter_r = c;
+    return 0;
+}
+
+const struct postern_filter postern_filter = {
+    .magic = POSTERN_FILTER_MAGIC,
+    .abi_major = POSTERN_ABI_MAJOR,
+    .abi_minor = POSTERN_ABI_MINOR,
+    .size = sizeof(struct postern_filter),
+    .name = "content",
+    .help = "Refuses, discards or scores mail by rules on its envelope, header and text (PCRE2).",
+    .options = content_options,
+    .configure = configure,
+    .release = release,
+    .session_begin = session_begin,
+    .session_end = session_end,
+    .hooks =
+        {
+            [POSTERN_ON_HELO] = on_helo,
+            [POSTERN_ON_MAIL] = on_mail,
+            [POSTERN_ON_RCPT] = on_rcpt,
+            [POSTERN_ON_HEADER] = on_header,
+            [POSTERN_ON_HEADERS] = on_headers,
+            [POSTERN_ON_BODY] = on_body,
+            [POSTERN_ON_PART] = on_part,
+            [POSTERN_ON_TEXT] = on_text,
+            [POSTERN_ON_END] = on_end,
+            [POSTERN_ON_ABORT] = on_abort,
+        },
+};

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* Names to addresses: c-ares on the loop, with /etc/hosts first.
+ *
+ *   ask -> c-ares <-> its sockets and timeout on the loop -> answer kept -> end of turn -> done()
+ *
+ * A query is owned by the resolver and is in its list until `done` was called or it was cancelled. c-ares cannot
+ * cancel one query: a cancelled one stays in the list, mute, until c-ares lets go of it. */
+#include "net/resolver.h"
+#include "base/clock.h"
+#include "net/address.h"
+
+#include <ares.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+struct watched { /* a socket of c-ares */
+    struct watched *next;
+    struct resolver *resolver;
+    ev_io io;
+};
+
+struct resolver {
+    struct loop *loop;
+    ares_channel channel;
+    struct watched *sockets;
+    struct resolver_query *queries;
+    struct loop_timer timeout;
+};
+
+struct resolver_query {
+    struct resolver_query *next, **prev;
+    struct resolver *resolver;
+    void (*done)(void *arg, const struct resolver_answer *a); /* NULL: cancelled */
+    void *arg;
+    uint16_t port;
+    bool answered;
+    struct loop_deferred end;
+    struct resolver_answer answer;
+    char error[160];
+};
+
+enum { TRY_MS = 2000, TRIES = 3 };
+
+/* ---- sockets and time of c-ares ---- */
+
+static void set_timeout(struct resolver *r);
+
+static void on_timeout(void *arg)
+{
+    struct resolver *r = arg;
+    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    set_timeout(r);
+}
+
+static void set_timeout(struct resolver *r)
+{
+    struct timeval tv;
+    if (ares_timeout(r->channel, NULL, &tv))
+        loop_timer_start(r->loop, &r->timeout, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec, on_timeout, r);
+    else
+        loop_timer_stop(&r->timeout);
+}
+
+static void on_socket(struct ev_loop *ev, ev_io *w, int revents)
+{
+    struct watched *s = w->data;
+    struct resolver *r = s->resolver;
+    int fd = w->fd;
+    (void)ev;
+    /* c-ares may close the socket in here, and then s is gone. */
+    ares_process_fd(r->channel, revents & EV_READ ? fd : ARES_SOCKET_BAD, revents & EV_WRITE ? fd : ARES_SOCKET_BAD);
+    set_timeout(r);
+}
+
+static struct watched *watch_new(struct resolver *r, int fd)
+{
+    struct watched *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL; /* the query runs into its timeout */
+    s->resolver = r;
+    s->next = r->sockets;
+    r->sockets = s;
+    ev_io_init(&s->io, on_socket, fd, 0);
+    s->io.data = s;
+    return s;
+}
+
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    struct resolver *r = arg;
+    struct watched **at = &r->sockets;
+    while (*at && (*at)->io.fd != fd)
+        at = &(*at)->next;
+    struct watched *s = *at;
+    int wanted = (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
+    if (s)
+        ev_io_stop(loop_ev(r->loop), &s->io);
+    if (wanted && (s || (s = watch_new(r, fd)))) {
+        ev_io_set(&s->io, fd, wanted);
+        ev_io_start(loop_ev(r->loop), &s->io);
+    } else if (s) {
+        *at = s->next;
+        free(s);
+    }
+}
+
+/* ---- queries ---- */
+
+static void query_free(struct resolver_query *q)
+{
+    *q->prev = q->next;
+    if (q->next)
+        q->next->prev = q->prev;
+    loop_undefer(&q->end);
+    free(q);
+}
+
+static void on_end(void *arg)
+{
+    struct resolver_query *q = arg;
+    q->done(q->arg, &q->answer);
+    query_free(q);
+}
+
+/* The owner hears of it at the end of the turn: never from inside resolver_ask, nor from inside c-ares. */
+static void answer(struct resolver_query *q)
+{
+    q->answered = true;
+    loop_defer(q->resolver->loop, &q->end, on_end, q);
+}
+
+static void copy_addresses(struct resolver_query *q, const struct ares_addrinfo *found)
+{
+    struct resolver_answer *a = &q->answer;
+    for (const struct ares_addrinfo_node *n = found->nodes; n && a->n < RESOLVER_ADDRESSES; n = n->ai_next) {
+        struct sockaddr_storage *to = &a->address[a->n];
+        if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) || n->ai_addrlen > sizeof *to)
+            continue;
+        memcpy(to, n->ai_addr, n->ai_addrlen);
+        if (n->ai_family == AF_INET)
+            ((struct sockaddr_in *)to)->sin_port = htons(q->port);
+        else
+            ((struct sockaddr_in6 *)to)->sin6_port = htons(q->port);
+        a->n++;
+    }
+}
+
+static void on_found(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+    struct resolver_query *q = arg;
+    (void)timeouts;
+    if (!q->done) {
+        query_free(q);
+    } else {
+        if (status == ARES_SUCCESS && found)
+            copy_addresses(q, found);
+        if (q->answer.n == 0)
+            (void)snprintf(q->error, sizeof q->error, "the name does not resolve: %s",
+                           status == ARES_SUCCESS ? "it has no address" : ares_strerror(status));
+        answer(q);
+    }
+    if (found)
+        ares_freeaddrinfo(found);
+}
+
+struct resolver_query *resolver_ask(struct resolver *r, const char *name, uint16_t port,
+                                    void (*done)(void *arg, const struct resolver_answer *a), void *arg)
+{
+    static const struct ares_addrinfo_hints stream = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct resolver_query *q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    *q = (struct resolver_query){.resolver = r, .done = done, .arg = arg, .port = port};
+    q->answer.error = q->error;
+    q->next = r->queries;
+    q->prev = &r->queries;
+    if (q->next)
+        q->next->prev = &q->next;
+    r->queries = q;
+    if (address_parse(name, port, &q->answer.address[0])) {
+        q->answer.n = 1;
+        answer(q);
+    } else {
+        ares_getaddrinfo(r->channel, name, NULL, &stream, on_found, q);
+        set_timeout(r);
+    }
+    return q;
+}
+
+void resolver_cancel(struct resolver_query **qp)
+{
+    struct resolver_query *q = *qp;
+    *qp = NULL;
+    if (!q)
+        return;
+    q->done = NULL;
+    if (q->answered)
+        query_free(q);
+}
+
+/* ---- the resolver ---- */
+
+struct resolver *resolver_create(struct loop *l)
+{
+    char files_then_dns[] = "fb";
+    struct resolver *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->loop = l;
+    struct ares_options o = {
+        .timeout = TRY_MS,
+        .tries = TRIES,
+        .lookups = files_then_dns,
+        .sock_state_cb = on_socket_state,
+        .sock_state_cb_data = r,
+    };
+    int set = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+        goto fail;
+    if (ares_init_options(&r->channel, &o, set) != ARES_SUCCESS) {
+        ares_library_cleanup();
+        goto fail;
+    }
+    return r;
+fail:
+    free(r);
+    return NULL;
+}
+
+void resolver_destroy(struct resolver **rp)
+{
+    struct resolver *r = *rp;
+    *rp = NULL;
+    if (!r)
+        return;
+    for (struct resolver_query *q = r->queries; q; q = q->next)
+        q->done = NULL;
+    ares_destroy(r->channel); /* lets go of its queries, and closes its sockets */
+    while (r->queries)
+        query_free(r->queries);
+    loop_timer_stop(&r->timeout);
+    ares_library_cleanup();
+    free(r);
+}

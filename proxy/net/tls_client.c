@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* The client's side of TLS: verification, and sessions kept to be resumed.
+ *
+ *   handshake with NAME -> ticket -> shelf -> next handshake with NAME
+ *
+ * The shelf holds SESSIONS_MAX sessions, a few for one name, because a session of TLS 1.3 is used once only
+ * and several connections may be under way. The oldest makes room. Owned by references as a tls_server is. */
+#include "net/tls_ssl.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SESSIONS_MAX = 64, SESSIONS_A_NAME = 4, NAME_MAX_LENGTH = 255 };
+
+struct kept_session {
+    SSL_SESSION *session; /* NULL: free place */
+    char *name;
+    uint64_t age; /* smaller is older */
+};
+
+struct tls_client {
+    unsigned references;
+    SSL_CTX *ctx;
+    uint64_t clock;
+    struct kept_session kept[SESSIONS_MAX];
+};
+
+/* ---- sessions ---- */
+
+static void drop(struct kept_session *k)
+{
+    SSL_SESSION_free(k->session);
+    free(k->name);
+    *k = (struct kept_session){0};
+}
+
+/* Where the next session of `name` goes: the oldest of that name when it has its share, else a free place,
+ * else the oldest of all. */
+static struct kept_session *place_for(struct tls_client *t, const char *name)
+{
+    struct kept_session *oldest = &t->kept[0], *own = NULL;
+    int same = 0;
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct kept_session *k = &t->kept[i];
+        if (k->age < oldest->age)
+            oldest = k; /* a free place has age 0 */
+        if (!k->session || strcmp(k->name, name) != 0)
+            continue;
+        same++;
+        if (!own || k->age < own->age)
+            own = k;
+    }
+    return same >= SESSIONS_A_NAME ? own : oldest;
+}
+
+/* Called by OpenSSL with each new session. 1: the reference is ours now. */
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    const struct tls_tie *tie = SSL_get_app_data(ssl);
+    char *name = strdup(tie->name);
+    if (!name)
+        return 0;
+    struct kept_session *k = place_for(tie->client, name);
+    drop(k);
+    *k = (struct kept_session){session, name, ++tie->client->clock};
+    return 1;
+}
+
+/* Offers the newest session of the name. One of TLS 1.3 leaves the shelf: used twice, it would let an observer
+ * link two connections. */
+static void offer_session(struct tls_client *t, SSL *ssl, const char *name)
+{
+    struct kept_session *newest = NULL;
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct kept_session *k = &t->kept[i];
+        if (k->session && strcmp(k->name, name) == 0 && (!newest || k->age > newest->age))
+            newest = k;
+    }
+    if (!newest)
+        return;
+    (void)SSL_set_session(ssl, newest->session);
+    if (SSL_SESSION_get_protocol_version(newest->session) >= TLS1_3_VERSION)
+        drop(newest);
+}
+
+/* ---- making one ---- */
+
+static bool add_authorities(SSL_CTX *ctx, struct span pem)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    X509 *ca;
+    int n = 0;
+    bool good = bio != NULL;
+    while (good && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        good = X509_STORE_add_cert(store, ca) == 1;
+        X509_free(ca);
+        n++;
+    }
+    BIO_free(bio);
+    unsigned long e = ERR_peek_last_error();
+    if (!good || n == 0 || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
+        return false;
+    ERR_clear_error();
+    return true;
+}
+
+static bool set_verification(SSL_CTX *ctx, const struct tls_client_options *o, char *error, size_t error_size)
+{
+    SSL_CTX_set_verify(ctx, o->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (!o->verify)
+        return true;
+    if (!o->ca_name)
+        return SSL_CTX_set_default_verify_paths(ctx) == 1 ||
+               tls_error(error, error_size, "the system's certificates cannot be read");
+    return add_authorities(ctx, o->ca) ||
+           tls_error(error, error_size, "%s: no PEM certificates that can be read", o->ca_name);
+}
+
+struct tls_client *tls_client_create(const struct tls_client_options *o, char *error, size_t error_size)
+{
+    ERR_clear_error();
+    struct tls_client *t = calloc(1, sizeof *t);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (!t || !ctx || !tls_common_settings(ctx)) {
+        tls_error(error, error_size, "TLS cannot be set up");
+        goto fail;
+    }
+    if (!set_verification(ctx, o, error, error_size))
+        goto fail;
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, on_new_session);
+    t->references = 1;
+    t->ctx = ctx;
+    return t;
+fail:
+    SSL_CTX_free(ctx);
+    free(t);
+    return NULL;
+}
+
+void tls_client_unref(struct tls_client **tp)
+{
+    struct tls_client *t = *tp;
+    *tp = NULL;
+    if (!t || --t->references)
+        return;
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        drop(&t->kept[i]);
+    SSL_CTX_free(t->ctx);
+    free(t);
+}
+
+/* ---- one connection ---- */
+
+static bool is_address(const char *name)
+{
+    unsigned char ip[16];
+    return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+}
+
+/* Whom we want to talk to: in the ClientHello, and for verification. Names go without the dot of the root. */
+static bool set_name(SSL *ssl, const char *name)
+{
+    X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
+    if (is_address(name))
+        return X509_VERIFY_PARAM_set1_ip_asc(p, name) == 1;
+    if (!*name) /* a Unix socket, say; then verification has nothing to accept */
+        return !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
+    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set_tlsext_host_name(ssl, name) == 1 && X509_VERIFY_PARAM_set1_host(p, name, 0) == 1;
+}
+
+SSL *tls_client_ssl(struct tls_client *t, const char *name)
+{
+    char bare[NAME_MAX_LENGTH + 1];
+    size_t n = strlen(name);
+    if (n && name[n - 1] == '.')
+        n--;
+    if (n > NAME_MAX_LENGTH)
+        return NULL;
+    memcpy(bare, name, n);
+    bare[n] = '\0';
+    SSL *ssl = tls_tie_ssl(t->ctx, NULL, t, bare);
+    if (!ssl)
+        return NULL;
+    t->references++;
+    SSL_set_connect_state(ssl);
+    if (!set_name(ssl, bare))
+        tls_ssl_free(&ssl);
+    else
+        offer_session(t, ssl, bare);
+    return ssl;
+}

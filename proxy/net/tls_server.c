@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* The server's side of TLS: one SSL_CTX for each pair, chosen by the name that the client asks for.
+ *
+ *   ClientHello, SNI "a.example.org" -> names (sorted) -> its SSL_CTX, else that of the first pair
+ *
+ * A tls_server never changes after it was made. The runtime holds one reference, and each connection one until
+ * its SSL is freed. Sessions live in tickets alone: no cache here grows with handshakes. */
+#include "net/tls_ssl.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct server_name {
+    char *name; /* lower case; may start with "*." */
+    size_t pair;
+};
+
+struct tls_server {
+    unsigned references;
+    size_t pairs_n, names_n;
+    SSL_CTX **pairs;
+    struct server_name *names;
+    bool has_keys;
+    struct tls_ticket_keys keys;
+};
+
+/* ---- names ---- */
+
+static bool add_name(struct tls_server *t, const unsigned char *bytes, int n, size_t pair)
+{
+    if (n <= 0 || memchr(bytes, '\0', (size_t)n))
+        return true; /* no host name: nobody can ask for it */
+    struct server_name *more = realloc(t->names, (t->names_n + 1) * sizeof *more);
+    if (!more)
+        return false;
+    t->names = more;
+    char *name = malloc((size_t)n + 1);
+    if (!name)
+        return false;
+    for (int i = 0; i < n; i++)
+        name[i] = ascii_lower((char)bytes[i]);
+    name[n] = '\0';
+    t->names[t->names_n++] = (struct server_name){name, pair};
+    return true;
+}
+
+static bool add_alternative_names(struct tls_server *t, const GENERAL_NAMES *all, size_t pair, bool *found_r)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(all, i);
+        if (g->type != GEN_DNS)
+            continue;
+        *found_r = true;
+        const ASN1_IA5STRING *s = g->d.dNSName;
+        if (!add_name(t, ASN1_STRING_get0_data(s), ASN1_STRING_length(s), pair))
+            return false;
+    }
+    return true;
+}
+
+/* The common name counts only where there are no alternative names, as for those who verify. */
+static bool add_common_name(struct tls_server *t, X509 *certificate, size_t pair)
+{
+    const X509_NAME *subject = X509_get_subject_name(certificate);
+    int i = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (i < 0)
+        return true;
+    const ASN1_STRING *s = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i));
+    return add_name(t, ASN1_STRING_get0_data(s), ASN1_STRING_length(s), pair);
+}
+
+static bool add_names(struct tls_server *t, X509 *certificate, size_t pair)
+{
+    bool found = false;
+    GENERAL_NAMES *all = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    bool good = add_alternative_names(t, all, pair, &found);
+    GENERAL_NAMES_free(all);
+    return good && (found || add_common_name(t, certificate, pair));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct server_name *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    if (order)
+        return order;
+    return x->pair < y->pair ? -1 : x->pair > y->pair;
+}
+
+/* The first pair that has the name, or NULL. */
+static const struct server_name *find_name(const struct tls_server *t, const char *name)
+{
+    size_t low = 0, high = t->names_n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(t->names[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < t->names_n && strcmp(t->names[low].name, name) == 0 ? &t->names[low] : NULL;
+}
+
+/* Exact first, then the wildcard for the first label. */
+static const struct server_name *find_pair(const struct tls_server *t, const char *asked)
+{
+    char name[256 + 2];
+    size_t n = 0;
+    for (; asked[n]; n++) {
+        if (n >= 255)
+            return NULL;
+        name[n] = ascii_lower(asked[n]);
+    }
+    name[n] = '\0';
+    const struct server_name *hit = find_name(t, name);
+    char *dot = memchr(name, '.', n);
+    if (hit || !dot || dot == name)
+        return hit;
+    dot[-1] = '*';
+    return find_name(t, dot - 1);
+}
+
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+    struct tls_server *t = arg;
+    const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const struct server_name *hit = asked ? find_pair(t, asked) : NULL;
+    (void)alert;
+    if (!hit)
+        return SSL_TLSEXT_ERR_NOACK;
+    return SSL_set_SSL_CTX(ssl, t->pairs[hit->pair]) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* ---- ALPN ---- */
+
+/* A client that wants another protocol here was led astray (ALPACA). One that lists nothing is a mail client. */
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                   unsigned in_n, void *arg)
+{
+    static const struct span smtp = {"smtp", 4};
+    struct span list = {(const char *)in, in_n};
+    (void)ssl;
+    (void)arg;
+    while (list.n) {
+        size_t n = (unsigned char)list.p[0];
+        list = span_skip(list, 1);
+        if (n > list.n)
+            break;
+        if (span_eq(span_head(list, n), smtp)) {
+            *out = (const unsigned char *)list.p;
+            *out_n = (unsigned char)n;
+            return SSL_TLSEXT_ERR_OK;
+        }
+        list = span_skip(list, n);
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* ---- tickets ---- */
+
+enum { TICKET_NAME = 16, TICKET_HMAC = 32, TICKET_AES = 32 };
+
+static bool ticket_setup(unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int making)
+{
+    char digest[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key + TICKET_NAME, TICKET_HMAC),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + TICKET_NAME + TICKET_HMAC, iv, making) == 1 &&
+           EVP_MAC_CTX_set_params(mac, parameters) == 1;
+}
+
+/* Results as OpenSSL wants them: -1 error, 0 no ticket (a full handshake), 1 good, 2 good but make a new one. */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                     int making)
+{
+    struct tls_server *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    if (making) {
+        memcpy(name, t->keys.key[0], TICKET_NAME);
+        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+            return -1;
+        return ticket_setup(t->keys.key[0], iv, cipher, mac, 1) ? 1 : -1;
+    }
+    for (int i = 0; i < (t->keys.previous ? 2 : 1); i++)
+        if (memcmp(name, t->keys.key[i], TICKET_NAME) == 0)
+            return ticket_setup(t->keys.key[i], iv, cipher, mac, 0) ? i + 1 : -1;
+    return 0;
+}
+
+/* ---- making one ---- */
+
+static bool set_context(SSL_CTX *ctx, struct span context)
+{
+    unsigned char id[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    return EVP_Digest(context.p ? context.p : "", context.n, id, &n, EVP_sha256(), NULL) == 1 &&
+           SSL_CTX_set_session_id_context(ctx, id, n) == 1;
+}
+
+static bool set_sessions(struct tls_server *t, SSL_CTX *ctx, struct span context)
+{
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    if (!set_context(ctx, context) || !SSL_CTX_set_num_tickets(ctx, 1))
+        return false;
+    return !t->has_keys || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1;
+}
+
+static bool set_pair(SSL_CTX *ctx, const struct tls_loaded *l)
+{
+    return SSL_CTX_use_certificate(ctx, l->certificate) == 1 && SSL_CTX_use_PrivateKey(ctx, l->key) == 1 &&
+           SSL_CTX_set1_chain(ctx, l->chain) == 1;
+}
+
+static bool add_pair(struct tls_server *t, const struct tls_pair *p, struct span context, char *error,
+                     size_t error_size)
+{
+    struct tls_loaded l;
+    if (!tls_pair_load(p, &l, error, error_size))
+        return false;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    bool good = ctx && tls_common_settings(ctx) && set_sessions(t, ctx, context) && set_pair(ctx, &l) &&
+                add_names(t, l.certificate, t->pairs_n);
+    tls_loaded_free(&l);
+    if (!good) {
+        SSL_CTX_free(ctx);
+        return tls_error(error, error_size, "%s: the certificate cannot be used", p->name);
+    }
+    SSL_CTX_set_app_data(ctx, t);
+    SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+    SSL_CTX_set_tlsext_servername_arg(ctx, t);
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    t->pairs[t->pairs_n++] = ctx;
+    return true;
+}
+
+struct tls_server *tls_server_create(const struct tls_pair *pairs, size_t n, struct span context,
+                                     const struct tls_ticket_keys *keys, char *error, size_t error_size)
+{
+    ERR_clear_error();
+    struct tls_server *t = calloc(1, sizeof *t);
+    if (!t || n == 0 || !(t->pairs = calloc(n, sizeof(SSL_CTX *)))) {
+        (void)snprintf(error, error_size, "%s", n == 0 ? "no certificate was given" : "out of memory");
+        free(t);
+        return NULL;
+    }
+    t->references = 1;
+    if (keys) {
+        t->has_keys = true;
+        t->keys = *keys;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!add_pair(t, &pairs[i], context, error, error_size)) {
+            tls_server_unref(&t);
+            return NULL;
+        }
+    if (t->names_n)
+        qsort(t->names, t->names_n, sizeof *t->names, by_name);
+    return t;
+}
+
+void tls_server_unref(struct tls_server **tp)
+{
+    struct tls_server *t = *tp;
+    *tp = NULL;
+    if (!t || --t->references)
+        return;
+    for (size_t i = 0; i < t->pairs_n; i++)
+        SSL_CTX_free(t->pairs[i]);
+    for (size_t i = 0; i < t->names_n; i++)
+        free(t->names[i].name);
+    free(t->pairs);
+    free(t->names);
+    OPENSSL_cleanse(&t->keys, sizeof t->keys);
+    free(t);
+}
+
+SSL *tls_server_ssl(struct tls_server *t)
+{
+    SSL *ssl = tls_tie_ssl(t->pairs[0], t, NULL, "");
+    if (!ssl)
+        return NULL;
+    t->references++;
+    SSL_set_accept_state(ssl);
+    return ssl;
+}

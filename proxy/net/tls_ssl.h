@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The OpenSSL side of tls.h, for net/ only: an SSL for one connection, and texts of errors. */
+#ifndef NET_TLS_SSL_H
+#define NET_TLS_SSL_H
+
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+
+/* An SSL keeps a reference to what made it, until tls_ssl_free. NULL: no memory. */
+MUST_CHECK SSL *tls_server_ssl(struct tls_server *t);
+MUST_CHECK SSL *tls_client_ssl(struct tls_client *t, const char *name);
+void tls_ssl_free(SSL **ssl);
+
+/* What an SSL belongs to; its app data. */
+struct tls_tie {
+    struct tls_server *server;
+    struct tls_client *client;
+    char name[]; /* of the server that a client wants */
+};
+/* Makes the SSL of a context and ties it to one of the two, without taking a reference. NULL: no memory. */
+MUST_CHECK SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const char *name);
+
+/* What server and client contexts have in common. false: an old library. */
+MUST_CHECK bool tls_common_settings(SSL_CTX *ctx);
+
+/* "format…: reason of OpenSSL's first error"; empties OpenSSL's queue. Always false, for `return`. */
+bool tls_error(char *error, size_t error_size, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* A pair out of PEM. */
+struct tls_loaded {
+    X509 *certificate;
+    STACK_OF(X509) * chain;
+    EVP_PKEY *key;
+};
+MUST_CHECK bool tls_pair_load(const struct tls_pair *p, struct tls_loaded *l_r, char *error, size_t error_size);
+void tls_loaded_free(struct tls_loaded *l);
+
+struct tls_info tls_info_of(SSL *ssl);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* The transport with TLS.
+ *
+ * OpenSSL leaves its errors in a queue of the thread, where the next connection would find them: each call
+ * starts with an empty one. Each result is translated in one place, because SSL_get_error must be asked right
+ * after the call. An SSL that has failed is not used again but for reading its state. */
+#include "net/transport.h"
+#include "net/tls_ssl.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* OpenSSL says nothing to a peer whose first bytes are no TLS at all. An alert tells a client that spoke SMTP here
+ * that it is at fault, and it is no SMTP reply that could be taken for an answer. */
+static void alert_stranger(struct transport *t, int reason)
+{
+    static const unsigned char unexpected_message[] = {21, 3, 1, 0, 2, 2, 10};
+    if (SSL_is_server(t->ssl) && (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST))
+        (void)send(t->fd, unexpected_message, sizeof unexpected_message, MSG_NOSIGNAL);
+}
+
+static enum transport_result fail_protocol(struct transport *t)
+{
+    bool greeted = SSL_is_init_finished(t->ssl) != 0;
+    const char *where = greeted ? "TLS" : "TLS handshake";
+    unsigned long code = ERR_peek_error();
+    int reason = ERR_GET_REASON(code);
+    long verdict = SSL_get_verify_result(t->ssl);
+    if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        return transport_fail(t, "%s", greeted ? "TLS connection cut without close_notify"
+                                               : "TLS handshake: the peer closed the connection");
+    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
+        return transport_fail(t, "TLS handshake: the peer's certificate was refused: %s",
+                              X509_verify_cert_error_string(verdict));
+    if (!greeted)
+        alert_stranger(t, reason);
+    const char *text = ERR_reason_error_string(code);
+    return transport_fail(t, "%s: %s", where, text ? text : "protocol error");
+}
+
+static enum transport_result fail_system(struct transport *t, int error)
+{
+    const char *where = SSL_is_init_finished(t->ssl) ? "TLS" : "TLS handshake";
+    return transport_fail(t, "%s: %s", where, error ? strerror(error) : "connection cut");
+}
+
+static enum transport_result translate(struct transport *t, int returned)
+{
+    int system_error = errno;
+    switch (SSL_get_error(t->ssl, returned)) {
+    case SSL_ERROR_NONE:
+        return TRANSPORT_DONE;
+    case SSL_ERROR_WANT_READ:
+        return TRANSPORT_WANTS_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return TRANSPORT_WANTS_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return TRANSPORT_EOF;
+    case SSL_ERROR_SYSCALL:
+        return fail_system(t, system_error);
+    default:
+        return fail_protocol(t);
+    }
+}
+
+static void before_call(void)
+{
+    ERR_clear_error();
+    errno = 0;
+}
+
+static enum transport_result tls_handshake(struct transport *t)
+{
+    before_call();
+    return translate(t, SSL_do_handshake(t->ssl));
+}
+
+/* SSL_read gives one record at most; several are put together, so that the owner sees large pieces. */
+static enum transport_result tls_read(struct transport *t, char *p, size_t n, size_t *got_r)
+{
+    enum transport_result r = TRANSPORT_FAILED;
+    *got_r = 0;
+    if (t->read_failed)
+        return r;
+    while (*got_r < n) {
+        size_t got = 0;
+        before_call();
+        r = translate(t, SSL_read_ex(t->ssl, p + *got_r, n - *got_r, &got));
+        if (r != TRANSPORT_DONE)
+            break;
+        *got_r += got;
+        if (!SSL_has_pending(t->ssl))
+            break;
+    }
+    t->read_failed = r == TRANSPORT_FAILED;
+    /* Want and EOF come again when asked again, so nothing is lost by telling of the bytes first. */
+    return *got_r ? TRANSPORT_DONE : r;
+}
+
+static enum transport_result tls_write(struct transport *t, struct span bytes, size_t *sent_r)
+{
+    *sent_r = 0;
+    before_call();
+    return translate(t, SSL_write_ex(t->ssl, bytes.p, bytes.n, sent_r));
+}
+
+static enum transport_result tls_shutdown(struct transport *t)
+{
+    if (SSL_is_init_finished(t->ssl)) {
+        before_call();
+        int n = SSL_shutdown(t->ssl);
+        if (n < 0 && translate(t, n) == TRANSPORT_WANTS_WRITE)
+            return TRANSPORT_WANTS_WRITE;
+        /* Else ours is on its way. The peer's is not waited for here, and a broken socket shows itself below. */
+    }
+    return tcp_transport.shutdown(t);
+}
+
+static bool tls_pending(const struct transport *t) { return SSL_has_pending(t->ssl) != 0; }
+
+const struct transport_ops tls_transport = {tls_handshake, tls_read, tls_write, tls_shutdown, tls_pending};

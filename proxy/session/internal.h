@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the engine share; nobody outside session/ includes it.
+ *
+ *   session.c      life, feeding, the queue of commands and their replies, time
+ *   commands.c     the table of verbs: check -> filter -> proceed
+ *   phases.c       running filter phases for a command, and their verdicts
+ *   transaction.c  from MAIL to the report
+ *   content.c      from DATA's 354 to the upstream's last word
+ *   auth.c         the relayed AUTH exchange
+ *   leg.c          the session as user of an upstream leg */
+#ifndef SESSION_INTERNAL_H
+#define SESSION_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "session/session.h"
+#include "smtp/command.h"
+#include "smtp/data.h"
+#include "smtp/ehlo.h"
+#include "smtp/line.h"
+#include "smtp/params.h"
+#include "smtp/path.h"
+#include "smtp/reply.h"
+#include "smtp/text.h"
+
+enum own_reply {
+    SAY_NONE,
+#define REPLY(id, code, enhanced, text, flags) SAY_##id,
+#include "session/replies.def"
+#undef REPLY
+    OWN_REPLIES
+};
+
+/* ---- commands in their order, each with its reply ---- */
+
+enum cmd_state {
+    CMD_QUEUED, /* waits for its turn */
+    CMD_BEGUN,  /* its filters think, or it does work of its own */
+    CMD_READY,  /* wants to go upstream */
+    CMD_SENT,   /* the upstream owes a reply */
+    CMD_DONE    /* has its reply, which waits for those before it */
+};
+
+struct cmd {
+    struct cmd *next;
+    enum cmd_state state;
+    enum own_reply refusal; /* the line was no command: this is the answer */
+    struct command command;
+    struct path path;
+    struct params params;
+    struct buf reply;
+    bool closes; /* the connection ends after the reply */
+    size_t line_n;
+    char line[]; /* the spans above point here */
+};
+
+/* ---- one transaction ---- */
+
+enum tx_stage {
+    TX_ENVELOPE,
+    TX_RECEIVING, /* the client sends content */
+    TX_DECIDING,  /* the content is over, the filters think */
+    TX_OPENING,   /* DATA went upstream, 354 is owed */
+    TX_PUMPING,   /* content goes upstream */
+    TX_RELEASED   /* so did its end: the final reply is owed */
+};
+
+struct tx {
+    struct arena *arena;
+    enum tx_stage stage;
+    uint32_t caps_needed; /* of the upstream, by the parameters used */
+    size_t rcpt_offered, rcpt_room;
+    struct span *rcpts; /* accepted; view.rcpts shows them */
+    bool mail_sent;     /* the upstream has (or may have) a transaction of ours open */
+    bool refused;       /* the upstream refused MAIL; replies to what was sent with it are still out */
+    bool discard;       /* a filter's wish: answer 250, deliver nothing */
+    bool lost;          /* the upstream went away while the client had nothing to hear about it */
+    bool paused;        /* a filter thinks about the headers: no content is taken */
+    bool retried;
+    enum own_reply violation; /* decided by us during the content; the filters are out of it */
+    /* content */
+    struct data_decoder decoder;
+    struct data_emitter emitter;
+    struct spool *spool;
+    uint64_t pumped;
+    uint64_t progress_us; /* when content last moved */
+    uint64_t kept_us;     /* when the upstream last heard of us */
+    /* a verdict of the filters during the content, kept until its end */
+    struct buf refusal;
+    /* for the report */
+    const char *verdict, *where, *filter, *note;
+    struct span rule, reply_text, queue_id;
+    unsigned code;
+    uint64_t began_us, filter_us, upstream_us, upstream_since_us;
+    bool upstream_used;
+};
+
+/* ---- one session ---- */
+
+enum mode { MODE_NEW, MODE_COMMAND, MODE_CONTENT, MODE_AUTH, MODE_TLS, MODE_OVER };
+
+struct session {
+    const struct session_ops *ops;
+    void *ctx;
+    const struct session_policy *policy;
+    struct chain_run *run; /* NULL: the policy has no filters */
+    struct txview view;
+    enum mode mode;
+    struct line line;
+
+    struct cmd *first, **last; /* replies leave in this order */
+    struct cmd *next;          /* the first that has not begun */
+    size_t queued;
+
+    unsigned phases;          /* filter phases still to run, as bits, for `asking` */
+    enum postern_phase phase; /* the one that runs */
+    struct cmd *asking;       /* NULL with phases: the session itself (connect) */
+    uint64_t asked_us;
+
+    struct tx *tx;
+    struct upleg *leg;
+    struct ehlo offered;    /* what the client was told */
+    struct sasl_user *sasl; /* during AUTH */
+    struct cmd *auth;       /* the AUTH command under way */
+
+    bool thinking;   /* a filter's verdict is out */
+    bool leg_asked;  /* upstream_get without its answer */
+    bool leg_lost;   /* the authenticated connection is gone: the session cannot go on */
+    bool turn_over;  /* a command was sent after which the client must wait for the reply */
+    bool held_input; /* session_feed left bytes that are to come again */
+    bool running, again, in_tls, helo_done, esmtp, eof, gone, draining;
+    uint64_t idle_since_us, timer_us, greet_by_us;
+    unsigned errors, junk, transactions;
+    char *helo, *user; /* behind view.helo, view.user */
+    char texts[];      /* session id, address, TLS version */
+};
+
+/* session.c */
+uint64_t session_now(const struct session *s);
+void session_run(struct session *s); /* whatever can go on now, goes on; safe from anywhere */
+void session_over(struct session *s, enum session_close how, const char *why);
+void session_send(struct session *s, struct span bytes);
+MUST_CHECK bool session_keep(char **place, struct span *shown, struct span text);
+void cmd_answer(struct session *s, struct cmd *c, enum own_reply r);
+void cmd_answer_bytes(struct session *s, struct cmd *c, struct span bytes); /* a whole reply */
+MUST_CHECK bool own_reply_print(const struct session *s, struct buf *out, enum own_reply r);
+unsigned own_reply_code(enum own_reply r);
+bool own_reply_closes(enum own_reply r);
+void session_error(struct session *s); /* counts one */
+void session_count(struct session *s, enum session_counter c);
+
+/* commands.c */
+void cmd_begin(struct session *s, struct cmd *c);
+void cmd_proceed(struct session *s, struct cmd *c); /* its filters have nothing against it */
+void session_greet(struct session *s);
+void session_refuse_greeting(struct session *s, enum own_reply r);
+bool session_refresh_offer(struct session *s);
+
+/* phases.c */
+void phases_run(struct session *s, struct cmd *c, unsigned phases);
+void phases_stop(struct session *s); /* the pending verdict is not wanted */
+MUST_CHECK bool phases_attach(struct session *s, const struct session_policy *p); /* a chain run for it */
+void phases_content(struct session *s, struct span piece);
+#define PHASE_BIT(phase) (1u << (phase))
+
+/* transaction.c */
+MUST_CHECK bool tx_begin(struct session *s, const struct cmd *mail);
+void tx_end(struct session *s); /* reports, gives everything back */
+void tx_decide(struct tx *t, const char *verdict, const char *where);
+void tx_note_reply(struct tx *t, unsigned code, struct span bytes);
+void tx_forget_notes(struct tx *t);
+void tx_note_own(struct tx *t, enum own_reply r);
+void tx_note_verdict(struct tx *t, const struct verdict *v, const char *where);
+MUST_CHECK bool tx_add_rcpt(struct session *s, struct span mailbox);
+const char *verdict_of_code(unsigned code);
+MUST_CHECK struct span lower_copy(struct arena *a, struct span s);
+
+/* content.c */
+void content_begin(struct session *s, struct cmd *data); /* asks DATA's filters */
+void content_start(struct session *s, struct cmd *data); /* they agree: 354 */
+void content_feed(struct session *s, struct span *in);
+void content_release(struct session *s, struct cmd *data); /* END's filters agree */
+void content_pump(struct session *s);
+void content_leg_reply(struct session *s, enum upleg_kind kind, unsigned code, struct span bytes);
+void content_leg_lost(struct session *s, const char *why, unsigned code, struct span bytes);
+void content_keepalive(struct session *s);
+void content_stalled(struct session *s);
+
+/* auth.c */
+enum own_reply auth_check(struct session *s, struct cmd *c);
+void auth_proceed(struct session *s, struct cmd *c);
+void auth_send(struct session *s, struct cmd *c);
+void auth_accepted(struct session *s, struct cmd *c); /* the filters agree with the upstream's 235 */
+void auth_line(struct session *s, struct span line);
+void auth_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes);
+void auth_end(struct session *s);
+
+/* leg.c */
+void leg_want(struct session *s, bool fresh);
+void leg_give_back(struct session *s); /* cleaned by RSET if need be; or kept, when it is personal */
+void leg_drop(struct session *s, bool reset);
+void leg_end(struct session *s); /* the session's last word to it */
+void leg_send_ready(struct session *s);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: one client's SMTP session, its transactions and its filters. Knows no socket, no TLS library,
+ * no loop: it sees the world through struct session_ops. The daemon gives it connections (relay.c), the tests
+ * and fuzzers a recorder: the same code.
+ *
+ *   session_feed -> line -> command -> [ queue: objects in order, each with its reply ] -> ops.send
+ *                                         | check (state, syntax)
+ *                                         | filter (chain_phase, may wait)
+ *                                         | proceed (locally, or upleg_command -> reply)
+ *   after DATA:     data_decode -> spool, chain_content -> END verdict -> upleg DATA, content, end -> reply
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "base/attr.h"
+#include "base/span.h"
+#include "base/spool.h"
+#include "filters/chain.h"
+#include "session/upleg.h"
+
+#include <stdint.h>
+
+struct session;
+
+struct session_limits { /* by value from the configuration */
+    uint64_t message_bytes, body_memory;
+    uint32_t recipients, command_line, auth_line, errors, junk_commands, header_bytes, transactions;
+    uint64_t command_us, content_us, upstream_idle_us;
+};
+
+/* What a listener's sessions do; belongs to a generation. A session takes the newest one at each MAIL outside
+ * a transaction. Whoever hands it out keeps it alive from policy_get to policy_put. */
+struct session_policy {
+    void *owner; /* what keeps it alive; for whoever serves policy_put */
+    uint64_t generation;
+    const char *listener, *hostname;
+    const struct chain *chain;
+    const struct filter_services *services;
+    struct session_limits limits;
+    bool offer_starttls, require_tls; /* this listener has a certificate / insists */
+    bool auth_needs_tls, enforce_sync, normalize_newlines, eager;
+};
+
+enum session_close { SESSION_CLOSE_FLUSH, SESSION_CLOSE_RESET };
+
+enum session_counter { /* things worth a metric; names in session_counter_name() */
+                       SESSION_COUNT_TRANSACTIONS,
+                       SESSION_COUNT_ACCEPTED,
+                       SESSION_COUNT_REJECTED,
+                       SESSION_COUNT_DEFERRED,
+                       SESSION_COUNT_DISCARDED,
+                       SESSION_COUNT_ABORTED,
+                       SESSION_COUNT_UNKNOWN,     /* released, and no reply came */
+                       SESSION_COUNT_UNDELIVERED, /* the client left before it could read the outcome */
+                       SESSION_COUNT_SYNC_VIOLATIONS,
+                       SESSION_COUNT_BARE_NEWLINES,
+                       SESSION_COUNT_TOO_MANY_ERRORS,
+                       SESSION_COUNT_TOO_MANY_RCPTS,
+                       SESSION_COUNT_TOO_BIG,
+                       SESSION_COUNT_LINE_TOO_LONG,
+                       SESSION_COUNT_NO_SPACE,
+                       SESSION_COUNT_TIMEOUTS,
+                       SESSION_COUNT_UPSTREAM_LOST,
+                       SESSION_COUNT_UPSTREAM_RETRIES,
+                       SESSION_COUNT_AUTH_FAILED,
+                       SESSION_COUNTERS
+};
+const char *session_counter_name(enum session_counter c);
+
+/* One transaction (or a session that a filter refused before any), for the log. Borrowed for the call. */
+struct session_report {
+    const struct txview *view;
+    const struct session_policy *policy;
+    const char *verdict; /* accepted rejected deferred discarded aborted unknown */
+    const char
+        *stage; /* where it was decided: connect helo auth mail rcpt data headers end upstream client */
+    const char *filter; /* NULL: none */
+    struct span rule, score_text;
+    double score;
+    size_t rcpt_accepted, rcpt_offered;
+    uint64_t bytes;
+    unsigned code;        /* of the last reply that decided it; 0: none */
+    struct span reply;    /* its text, first line */
+    struct span queue_id; /* as far as the upstream's reply tells */
+    const char *note;     /* why, when neither filter nor reply says it; NULL */
+    bool undelivered;     /* the client was gone when the outcome came */
+    bool in_tls, upstream_used;
+    uint64_t total_us, filter_us, upstream_us;
+};
+
+enum session_offer { SESSION_OFFER_KNOWN, SESSION_OFFER_DOWN, SESSION_OFFER_UNKNOWN };
+
+struct session_ops {
+    /* the client's side */
+    void (*send)(void *ctx, struct span bytes);
+    bool (*full)(void *ctx);      /* output above its high mark: session_drained will come */
+    void (*start_tls)(void *ctx); /* session_secured or session_gone follows */
+    void (*resume)(void *ctx);    /* bytes that session_feed left can come again */
+    /* The session is over: nothing more will be called, and the owner destroys it when no call of it is on
+     * the stack. */
+    void (*close)(void *ctx, enum session_close how, const char *why);
+    uint64_t (*now_us)(void *ctx);
+    void (*timer)(void *ctx, uint64_t at_us); /* session_timeout then; 0: none */
+    /* the upstream's side */
+    enum session_offer (*offer)(void *ctx, struct ehlo *offer_r); /* what it last offered */
+    /* Asks for a connection: session_upstream follows, possibly from inside this call. fresh: not a kept one.
+     */
+    void (*upstream_get)(void *ctx, bool fresh);
+    void (*upstream_cancel)(void *ctx);               /* the one asked for is not wanted any more */
+    void (*upstream_put)(void *ctx, struct upleg *u); /* done with it; it may be kept, cleaned or dead */
+    /* policy and reports */
+    const struct session_policy *(*policy_get)(void *ctx);
+    void (*policy_put)(void *ctx, const struct session_policy *p);
+    void (*report)(void *ctx, const struct session_report *r);
+    void (*count)(void *ctx, enum session_counter c);
+    struct spool_budget *(*budget)(void *ctx);
+};
+
+struct session_client {
+    struct span session_id, address; /* text; copied */
+    unsigned char ip[16];
+    size_t ip_n;
+    bool in_tls; /* implicit TLS: the handshake is done before the session begins */
+    struct span tls_version;
+};
+
+/* NULL: no memory. Nothing is called before session_start. */
+MUST_CHECK struct session *session_create(const struct session_ops *ops, void *ctx,
+                                          const struct session_client *client);
+void session_destroy(struct session **s); /* also without close having been called */
+
+void session_start(struct session *s);                             /* connect filters, then the greeting */
+MUST_CHECK size_t session_feed(struct session *s, struct span in); /* how much was taken */
+void session_secured(struct session *s, struct span tls_version);
+void session_drained(struct session *s);
+void session_timeout(struct session *s);
+void session_eof(struct session *s);  /* the client will send no more, but still reads */
+void session_gone(struct session *s); /* the client is not there any more */
+/* The answer to upstream_get: a READY leg, or NULL with the reason. */
+void session_upstream(struct session *s, struct upleg *u, const char *why);
+void session_drain(struct session *s); /* no new transactions: idle ones get 421, others when they are done */
+void session_kill(struct session *s);  /* now: 421, no end is released */
+bool session_idle(const struct session *s); /* no command and no transaction */
+
+#endif

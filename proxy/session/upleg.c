@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/* The upstream leg: the client's side of SMTP, towards the real server.
+ *
+ *   CONNECTING -> GREETING -> EHLO -> READY                          plain, implicit TLS
+ *                              |  `-> STARTTLS -> TLS -> EHLO -> READY     (what was offered in the clear is
+ * forgotten)
+ *                              `----> HELO -> READY                  (a server without ESMTP)
+ *   any state -> DEAD                                                one way: die()
+ *
+ * Owned by whoever owns the connection (upstream.c in the daemon). A leg that died stays as an object until
+ * its owner destroys it; its user hears `lost` once. The entries of `owed` live from the command to its
+ * reply. */
+#include "session/upleg.h"
+
+#include "base/buf.h"
+#include "smtp/reply.h"
+
+#include <stdlib.h>
+
+enum upleg_state { AT_CONNECT, AT_GREETING, AT_EHLO, AT_HELO, AT_STARTTLS, AT_TLS, AT_READY, AT_DEAD };
+
+struct owed {
+    struct owed *next;
+    enum upleg_kind kind;
+    void *tag;
+    bool forgotten;
+};
+
+struct upleg {
+    const struct upleg_config *config;
+    const struct upleg_ops *ops;
+    void *ops_ctx;
+    const struct upleg_user *user;
+    void *user_ctx;
+    enum upleg_state state;
+    struct reply_parser parser;
+    struct owed *owed_first, **owed_last;
+    size_t owed_count;
+    struct ehlo offer;
+    struct upleg_marks marks;
+    bool in_tls, securing;
+    bool content; /* between the 354 and the end of the message */
+};
+
+/* Which classes of reply (2yz … 5yz as bits 2 … 5) a command may have, and which deadline it has. */
+#define CLASS(n)      (1u << (n))
+#define FINAL_CLASSES (CLASS(2) | CLASS(4) | CLASS(5))
+static const struct kind_rule {
+    unsigned classes;
+    size_t deadline; /* offset of a uint64_t in struct upleg_config */
+} kind_rules[UPLEG_KINDS] = {
+    [UPLEG_GREETING] = {FINAL_CLASSES, offsetof(struct upleg_config, greeting_us)},
+    [UPLEG_EHLO] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_HELO] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_STARTTLS] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_MAIL] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_RCPT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_DATA] = {CLASS(3) | CLASS(4) | CLASS(5), offsetof(struct upleg_config, data_us)},
+    [UPLEG_FINAL] = {FINAL_CLASSES, offsetof(struct upleg_config, final_us)},
+    [UPLEG_AUTH] = {FINAL_CLASSES | CLASS(3), offsetof(struct upleg_config, command_us)},
+    [UPLEG_RSET] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_NOOP] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_QUIT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+};
+
+/* ---- life ---- */
+
+struct upleg *upleg_create(const struct upleg_config *config, const struct upleg_ops *ops, void *ctx)
+{
+    struct upleg *u = calloc(1, sizeof(*u));
+    if (!u)
+        return NULL;
+    u->config = config;
+    u->ops = ops;
+    u->ops_ctx = ctx;
+    u->owed_last = &u->owed_first;
+    reply_parser_init(&u->parser);
+    return u;
+}
+
+static void drop_owed(struct upleg *u)
+{
+    while (u->owed_first) {
+        struct owed *o = u->owed_first;
+        u->owed_first = o->next;
+        free(o);
+    }
+    u->owed_last = &u->owed_first;
+    u->owed_count = 0;
+}
+
+void upleg_destroy(struct upleg **u)
+{
+    if (!*u)
+        return;
+    drop_owed(*u);
+    reply_parser_free(&(*u)->parser);
+    free(*u);
+    *u = NULL;
+}
+
+/* The one end. The user hears of it last, with nothing of the leg left to touch. */
+static void die(struct upleg *u, bool reset, const char *why, unsigned code, struct span bytes)
+{
+    const struct upleg_user *user = u->user;
+    void *user_ctx = u->user_ctx;
+    if (u->state == AT_DEAD)
+        return;
+    u->securing = u->state == AT_TLS;
+    u->state = AT_DEAD;
+    u->user = NULL;
+    drop_owed(u);
+    u->ops->timer(u->ops_ctx, 0);
+    u->ops->close(u->ops_ctx, reset);
+    if (user)
+        user->lost(user_ctx, u, why, code, bytes);
+}
+
+void upleg_abort(struct upleg *u, bool reset)
+{
+    u->user = NULL;
+    die(u, reset, "given up", 0, SPAN_NONE);
+}
+
+/* ---- replies owed ---- */
+
+static void arm(struct upleg *u)
+{
+    uint64_t at = 0;
+    if (u->owed_first) {
+        const char *config = (const char *)u->config;
+        uint64_t allowed = 0;
+        memcpy(&allowed, config + kind_rules[u->owed_first->kind].deadline, sizeof(allowed));
+        at = u->ops->now_us(u->ops_ctx) + allowed;
+    }
+    u->ops->timer(u->ops_ctx, at);
+}
+
+static bool owe(struct upleg *u, enum upleg_kind kind, void *tag)
+{
+    struct owed *o = calloc(1, sizeof(*o));
+    if (!o)
+        return false;
+    o->kind = kind;
+    o->tag = tag;
+    *u->owed_last = o;
+    u->owed_last = &o->next;
+    u->owed_count++;
+    if (u->owed_count == 1)
+        arm(u);
+    return true;
+}
+
+static struct owed pop_owed(struct upleg *u)
+{
+    struct owed *first = u->owed_first;
+    struct owed copy = *first;
+    u->owed_first = first->next;
+    if (!u->owed_first)
+        u->owed_last = &u->owed_first;
+    u->owed_count--;
+    free(first);
+    arm(u);
+    return copy;
+}
+
+static bool send_line(struct upleg *u, struct span line)
+{
+    char small[600];
+    if (line.n + 2 <= sizeof(small)) {
+        memcpy(small, line.p, line.n);
+        memcpy(small + line.n, "\r\n", 2);
+        return u->ops->send(u->ops_ctx, span_make(small, line.n + 2));
+    }
+    return u->ops->send(u->ops_ctx, line) && u->ops->send(u->ops_ctx, SPAN_LIT("\r\n"));
+}
+
+/* A command of the leg's own; running out of memory ends it. */
+static void say(struct upleg *u, enum upleg_kind kind, const char *verb, const char *argument)
+{
+    char line[300];
+    int n = snprintf(line, sizeof(line), "%s%s%s", verb, *argument ? " " : "", argument);
+    if (n < 0 || (size_t)n >= sizeof(line) || !owe(u, kind, NULL) ||
+        !send_line(u, span_make(line, (size_t)n)))
+        die(u, false, "no memory for a command", 0, SPAN_NONE);
+}
+
+/* ---- from the greeting to READY ---- */
+
+static void become_ready(struct upleg *u)
+{
+    u->state = AT_READY;
+    if (u->user)
+        u->user->ready(u->user_ctx, u);
+}
+
+static void read_offer(struct upleg *u, struct span bytes)
+{
+    size_t at = 0;
+    struct span text;
+    memset(&u->offer, 0, sizeof(u->offer));
+    if (!reply_next_line(bytes, &at, &text))
+        return; /* the first line is the server's name */
+    while (reply_next_line(bytes, &at, &text))
+        ehlo_take(&u->offer, text);
+}
+
+static void after_greeting(struct upleg *u, unsigned code, struct span bytes)
+{
+    if (code / 100 != 2) {
+        die(u, false, "the server's greeting refuses", code, bytes);
+        return;
+    }
+    u->state = AT_EHLO;
+    say(u, UPLEG_EHLO, "EHLO", u->config->ehlo_name);
+}
+
+static void after_ehlo(struct upleg *u, unsigned code, struct span bytes)
+{
+    if (code / 100 == 5 && !u->in_tls && u->config->tls != UPLEG_REQUIRED) {
+        u->state = AT_HELO;
+        say(u, UPLEG_HELO, "HELO", u->config->ehlo_name);
+        return;
+    }
+    if (code / 100 != 2) {
+        die(u, false, "the server refuses EHLO", code, bytes);
+        return;
+    }
+    read_offer(u, bytes);
+    bool wanted = !u->in_tls && (u->config->tls == UPLEG_OPPORTUNISTIC || u->config->tls == UPLEG_REQUIRED);
+    if (wanted && (u->offer.caps & CAP_STARTTLS)) {
+        u->state = AT_STARTTLS;
+        say(u, UPLEG_STARTTLS, "STARTTLS", "");
+    } else if (wanted && u->config->tls == UPLEG_REQUIRED) {
+        die(u, false, "the server does not offer STARTTLS, which is required", 0, SPAN_NONE);
+    } else {
+        become_ready(u);
+    }
+}
+
+static void after_helo(struct upleg *u, unsigned code, struct span bytes)
+{
+    if (code / 100 != 2)
+        die(u, false, "the server refuses HELO", code, bytes);
+    else
+        become_ready(u);
+}
+
+static void after_starttls(struct upleg *u, unsigned code, struct span bytes)
+{
+    if (code / 100 == 2) {
+        u->state = AT_TLS;
+        u->ops->start_tls(u->ops_ctx);
+    } else if (u->config->tls == UPLEG_REQUIRED) {
+        die(u, false, "the server refuses STARTTLS, which is required", code, bytes);
+    } else {
+        become_ready(u);
+    }
+}
+
+/* What the leg does with a reply to a command of its own. */
+typedef void own_step(struct upleg *u, unsigned code, struct span bytes);
+static own_step *const own_steps[UPLEG_KINDS] = {
+    [UPLEG_GREETING] = after_greeting,
+    [UPLEG_EHLO] = after_ehlo,
+    [UPLEG_HELO] = after_helo,
+    [UPLEG_STARTTLS] = after_starttls,
+};
+
+/* ---- events of the connection ---- */
+
+void upleg_connected(struct upleg *u)
+{
+    if (u->state != AT_CONNECT)
+        return;
+    u->state = AT_GREETING;
+    u->in_tls = u->config->tls == UPLEG_IMPLICIT;
+    if (!owe(u, UPLEG_GREETING, NULL))
+        die(u, false, "no memory", 0, SPAN_NONE);
+}
+
+void upleg_secured(struct upleg *u)
+{
+    if (u->state != AT_TLS)
+        return;
+    u->in_tls = true;
+    u->state = AT_EHLO;
+    say(u, UPLEG_EHLO, "EHLO", u->config->ehlo_name);
+}
+
+/* 421 says that the server closes: the reply goes to whom it is for, then the leg is over (RFC 5321 3.8). */
+static void deliver(struct upleg *u, unsigned code, struct span bytes)
+{
+    struct owed o = pop_owed(u);
+    if (!(kind_rules[o.kind].classes & CLASS(code / 100))) {
+        die(u, true, "the server's reply does not fit the command", 0, SPAN_NONE);
+        return;
+    }
+    if (o.kind == UPLEG_DATA && code / 100 == 3)
+        u->content = true;
+    if (own_steps[o.kind])
+        own_steps[o.kind](u, code, bytes);
+    else if (code == 421)
+        die(u, u->content, "the server closes the connection (421)", code, bytes);
+    else if (!o.forgotten && u->user)
+        u->user->reply(u->user_ctx, u, o.kind, o.tag, code, bytes);
+}
+
+static void unexpected(struct upleg *u, unsigned code, struct span bytes)
+{
+    if (u->content)
+        die(u, true, "the server replied in the middle of the content", code, bytes);
+    else if (code == 421)
+        die(u, false, "the server closes the connection (421)", code, bytes);
+    else
+        die(u, false, "the server sent a reply that it does not owe", 0, SPAN_NONE);
+}
+
+void upleg_feed(struct upleg *u, struct span bytes)
+{
+    while (bytes.n && u->state != AT_DEAD) {
+        if (u->state == AT_TLS || u->state == AT_CONNECT) {
+            die(u, true, "the server sent plaintext where TLS must begin", 0, SPAN_NONE);
+            return;
+        }
+        enum reply_result r = reply_feed(&u->parser, &bytes);
+        if (r == REPLY_MORE)
+            return;
+        if (r != REPLY_READY) {
+            die(u, true, r == REPLY_NO_MEMORY ? "no memory for a reply" : u->parser.why, 0, SPAN_NONE);
+            return;
+        }
+        if (u->owed_first)
+            deliver(u, u->parser.code, u->parser.bytes);
+        else
+            unexpected(u, u->parser.code, u->parser.bytes);
+    }
+}
+
+void upleg_drained(struct upleg *u)
+{
+    if (u->state == AT_READY && u->user)
+        u->user->drained(u->user_ctx, u);
+}
+
+void upleg_timeout(struct upleg *u)
+{
+    die(u, true, u->state == AT_GREETING ? "no greeting in time" : "no reply in time", 0, SPAN_NONE);
+}
+
+void upleg_lost(struct upleg *u, const char *why)
+{
+    die(u, false, why, 0, SPAN_NONE);
+}
+
+/* ---- the user's calls ---- */
+
+void upleg_use(struct upleg *u, const struct upleg_user *user, void *ctx)
+{
+    if (u->state == AT_DEAD)
+        return;
+    u->user = user;
+    u->user_ctx = ctx;
+}
+
+bool upleg_ready(const struct upleg *u)
+{
+    return u->state == AT_READY;
+}
+
+bool upleg_dead(const struct upleg *u)
+{
+    return u->state == AT_DEAD;
+}
+
+const struct ehlo *upleg_offer(const struct upleg *u)
+{
+    return &u->offer;
+}
+
+bool upleg_was_securing(const struct upleg *u)
+{
+    return u->securing;
+}
+
+void *upleg_owner(const struct upleg *u)
+{
+    return u->ops_ctx;
+}
+
+size_t upleg_owed(const struct upleg *u)
+{
+    return u->owed_count;
+}
+
+bool upleg_in_tls(const struct upleg *u)
+{
+    return u->in_tls;
+}
+
+bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void *tag)
+{
+    return u->state == AT_READY && !u->content && owe(u, kind, tag) && send_line(u, line);
+}
+
+void upleg_forget(struct upleg *u, const void *tag)
+{
+    for (struct owed *o = u->owed_first; o; o = o->next)
+        if (o->tag == tag)
+            o->forgotten = true;
+}
+
+bool upleg_content(struct upleg *u, struct span bytes)
+{
+    return u->state == AT_READY && u->content && u->ops->send(u->ops_ctx, bytes);
+}
+
+bool upleg_content_ended(struct upleg *u, void *tag)
+{
+    if (u->state != AT_READY || !u->content)
+        return false;
+    u->content = false;
+    return owe(u, UPLEG_FINAL, tag);
+}
+
+bool upleg_full(const struct upleg *u)
+{
+    return u->ops->full(u->ops_ctx);
+}
+
+struct upleg_marks *upleg_marks(struct upleg *u)
+{
+    return &u->marks;
+}

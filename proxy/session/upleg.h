@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* The upstream leg: one SMTP connection to the real server, as its client. From the greeting over EHLO and
+ * STARTTLS to READY by itself; then commands of whoever uses it, each paired with its reply.
+ *
+ *   upleg_command --> [ owed: MAIL RCPT RCPT ] --> wire
+ *   user.reply    <-- [ head of owed         ] <-- reply parser <-- upleg_feed
+ *
+ * The list of replies owed is the heart: a reply that nobody owes, or of a class that its command cannot
+ * have, ends the connection (a shift by one would acknowledge the wrong message). Pure: no socket, no clock.
+ */
+#ifndef SESSION_UPLEG_H
+#define SESSION_UPLEG_H
+
+#include "base/attr.h"
+#include "base/span.h"
+#include "smtp/ehlo.h"
+
+#include <stdint.h>
+
+struct upleg;
+
+enum upleg_tls { UPLEG_PLAIN, UPLEG_OPPORTUNISTIC, UPLEG_REQUIRED, UPLEG_IMPLICIT };
+
+enum upleg_kind { /* of a command, for timeouts and for which replies it may have */
+                  UPLEG_GREETING,
+                  UPLEG_EHLO,
+                  UPLEG_HELO,
+                  UPLEG_STARTTLS,
+                  UPLEG_MAIL,
+                  UPLEG_RCPT,
+                  UPLEG_DATA,  /* 354 expected */
+                  UPLEG_FINAL, /* the reply to the end of the message */
+                  UPLEG_AUTH,  /* also each response of the exchange: 334 goes on */
+                  UPLEG_RSET,
+                  UPLEG_NOOP,
+                  UPLEG_QUIT,
+                  UPLEG_KINDS
+};
+
+struct upleg_config { /* good for as long as the leg */
+    enum upleg_tls tls;
+    const char *ehlo_name;
+    uint64_t greeting_us, command_us, data_us, final_us; /* deadlines for replies, by kind */
+};
+
+/* What the leg does to its connection. After `close` the owner makes no more calls but upleg_destroy. */
+struct upleg_ops {
+    bool (*send)(void *ctx, struct span bytes); /* false: the connection is gone; upleg_lost will come */
+    bool (*full)(void *ctx);                    /* output is above its high mark; upleg_drained will come */
+    void (*start_tls)(void *ctx);               /* upleg_secured or upleg_lost follows */
+    void (*close)(void *ctx, bool reset);       /* reset: must not look like an end of anything */
+    uint64_t (*now_us)(void *ctx);
+    void (*timer)(void *ctx, uint64_t at_us); /* calls upleg_timeout then; 0: none */
+};
+
+/* Who uses the leg now. After `lost` it is dead: its user lets go of it. */
+struct upleg_user {
+    void (*ready)(void *ctx, struct upleg *u); /* READY for the first time */
+    void (*reply)(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,
+                  struct span bytes);
+    void (*drained)(void *ctx, struct upleg *u);
+    /* why: a phrase for the log. code and bytes: a reply that came with it (a 421, an early refusal), or 0.
+     */
+    void (*lost)(void *ctx, struct upleg *u, const char *why, unsigned code, struct span bytes);
+};
+
+MUST_CHECK struct upleg *upleg_create(const struct upleg_config *config, const struct upleg_ops *ops,
+                                      void *ctx);
+void upleg_destroy(struct upleg **u); /* calls nobody; must not be called from inside a call of its own */
+
+/* For the owner of the connection. */
+void upleg_connected(struct upleg *u); /* TCP is there (with UPLEG_IMPLICIT: TLS as well) */
+void upleg_feed(struct upleg *u, struct span bytes);
+void upleg_secured(struct upleg *u);
+void upleg_drained(struct upleg *u);
+void upleg_timeout(struct upleg *u);
+void upleg_lost(struct upleg *u, const char *why);
+
+/* For the user. */
+void upleg_use(struct upleg *u, const struct upleg_user *user, void *ctx); /* NULL: nobody */
+bool upleg_ready(const struct upleg *u);
+bool upleg_dead(const struct upleg *u);
+bool upleg_was_securing(const struct upleg *u);        /* it died while TLS was to begin */
+void *upleg_owner(const struct upleg *u);              /* the ctx that it was created with */
+const struct ehlo *upleg_offer(const struct upleg *u); /* after READY */
+size_t upleg_owed(const struct upleg *u);              /* replies that are still to come */
+bool upleg_in_tls(const struct upleg *u);
+/* Sends "line" CRLF and owes a reply to it. false: no memory, or dead. */
+MUST_CHECK bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void *tag);
+/* Nobody waits for these replies any more: they are still owed, and then ignored. */
+void upleg_forget(struct upleg *u, const void *tag);
+/* Content between the 354 and the end; already in wire form. */
+MUST_CHECK bool upleg_content(struct upleg *u, struct span bytes);
+/* What was written last ends the message: the final reply is owed from now on. */
+MUST_CHECK bool upleg_content_ended(struct upleg *u, void *tag);
+bool upleg_full(const struct upleg *u);
+/* Gives the connection up. reset: in the middle of a message, so that nothing looks like its end. */
+void upleg_abort(struct upleg *u, bool reset);
+
+/* Bookkeeping of the user's side that goes with the connection. */
+struct upleg_marks {
+    bool personal; /* authenticated: belongs to one session */
+    bool used;     /* carried a transaction before: may be closed by the server at any time */
+};
+struct upleg_marks *upleg_marks(struct upleg *u);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* The connections of one worker to one upstream: probing what it offers, making connections, keeping idle ones
+ * for the next transaction. One object per upstream and generation; legs that sessions hold keep it alive. */
+#ifndef PROXY_UPSTREAM_H
+#define PROXY_UPSTREAM_H
+
+#include "base/attr.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/loop.h"
+#include "net/resolver.h"
+#include "net/tls.h"
+#include "proxy/counters.h"
+#include "session/session.h"
+#include "session/upleg.h"
+
+struct upstream;
+struct upstream_env { /* of the worker */
+    struct loop *loop;
+    struct resolver *resolver;
+    struct log *log;
+    struct counters *counters;
+    const char *hostname; /* for EHLO */
+};
+
+/* `tls` may be NULL when the upstream uses none; a reference is taken over. Probing begins with upstream_start.
+ * NULL: no memory. */
+MUST_CHECK struct upstream *upstream_create(const struct upstream_env *env, const struct conf_upstream *conf,
+                                            const struct conf_timeouts *timeouts, struct tls_client *tls);
+void upstream_start(struct upstream *u);
+/* Closes what is idle and stops probing; the object goes when the last leg is back. */
+void upstream_release(struct upstream **u);
+
+enum session_offer upstream_offer(const struct upstream *u, struct ehlo *offer_r);
+
+struct upstream_wait; /* a connection that was asked for */
+/* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL is
+ * returned). */
+struct upstream_wait *upstream_get(struct upstream *u, bool fresh,
+                                   void (*got)(void *arg, struct upleg *leg, const char *why), void *arg);
+void upstream_cancel(struct upstream_wait **w);
+/* A leg comes back: kept when it is clean, closed otherwise. */
+void upstream_put(struct upleg *leg);
+/* "127.0.0.1:25" and the TLS of a leg, for the log. */
+struct span upstream_leg_address(const struct upleg *leg);
+struct tls_info upstream_leg_tls(const struct upleg *leg);
+
+#endif

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Certificates for tests, made with the openssl program: a CA and servers good and bad.
+
+    certs = Certificates(folder)
+    certs.ca, certs.good, certs.wrong_name, certs.expired, certs.self_signed, certs.second
+    each a Pair (certificate, key); certs.ca.certificate is what clients trust.
+"""
+import dataclasses
+import pathlib
+import subprocess
+
+EXTENSIONS = "subjectAltName={san}\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    certificate: str
+    key: str
+
+
+def openssl(*words, cwd=None):
+    done = subprocess.run(["openssl", *words], cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"openssl {' '.join(words)}: {done.stderr}")
+
+
+class Certificates:
+    NAME = "mail.example.org"
+    SAN = f"DNS:{NAME},DNS:localhost,IP:127.0.0.1,IP:::1"
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ca = self._authority()
+        self.good = self.server("good", self.SAN)
+        self.second = self.server("second", "DNS:other.example.org")
+        self.wrong_name = self.server("wrong_name", "DNS:elsewhere.example.net")
+        self.expired = self._expired()
+        self.self_signed = self._self_signed()
+
+    def _key(self, name):
+        path = str(self.folder / f"{name}.key")
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path)
+        return path
+
+    def _authority(self):
+        key, path = self._key("ca"), str(self.folder / "ca.pem")
+        openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-subj", "/CN=postern test CA", "-out", path)
+        return Pair(path, key)
+
+    def _request(self, name, key):
+        path = str(self.folder / f"{name}.csr")
+        openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", path)
+        return path
+
+    def server(self, name, san):
+        """A certificate for the names in `san`, signed by the CA."""
+        key = self._key(name)
+        request, path = self._request(name, key), str(self.folder / f"{name}.pem")
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text(EXTENSIONS.format(san=san))
+        openssl("x509", "-req", "-in", request, "-CA", self.ca.certificate, "-CAkey", self.ca.key,
+                "-set_serial", str(abs(hash(name)) % 10**9 + 1), "-days", "30", "-extfile", str(extensions),
+                "-out", path)
+        return Pair(path, key)
+
+    def _expired(self):
+        """`openssl ca` alone can set dates in the past."""
+        key = self._key("expired")
+        request, path = self._request("expired", key), str(self.folder / "expired.pem")
+        (self.folder / "index.txt").write_text("")
+        (self.folder / "serial").write_text("4242\n")
+        extensions = self.folder / "expired.ext"
+        extensions.write_text(EXTENSIONS.format(san=self.SAN))
+        settings = self.folder / "ca.cnf"
+        settings.write_text(
+            "[ca]\ndefault_ca=d\n[d]\n"
+            f"database={self.folder}/index.txt\nserial={self.folder}/serial\nnew_certs_dir={self.folder}\n"
+            "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+        openssl("ca", "-batch", "-config", str(settings), "-in", request, "-cert", self.ca.certificate,
+                "-keyfile", self.ca.key, "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
+                "-extfile", str(extensions), "-notext", "-out", path)
+        return Pair(path, key)
+
+    def _self_signed(self):
+        key, path = self._key("self_signed"), str(self.folder / "self_signed.pem")
+        openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-subj", f"/CN={self.NAME}",
+                "-addext", f"subjectAltName={self.SAN}", "-out", path)
+        return Pair(path, key)
