@@ -3,6 +3,8 @@
  * arena of the configuration. */
 #include "conf/address.h"
 
+#include "conf/names.h"
+
 #include <arpa/inet.h>
 
 enum { HOST_MAX = 253 }; /* RFC 1035: a name's presentation form */
@@ -21,13 +23,13 @@ static bool parse_port(struct span s, uint16_t *port_r)
     return port > 0 && port <= UINT16_MAX;
 }
 
-/* Letters of a host name; underscores are in use in private zones. */
+/* Underscores are in use in private zones. */
 static bool is_host_name(struct span host)
 {
     if (host.n == 0 || host.n > HOST_MAX || host.p[0] == '-' || host.p[0] == '.')
         return false;
     for (size_t i = 0; i < host.n; i++)
-        if (!ascii_alpha(host.p[i]) && !ascii_digit(host.p[i]) && memchr("-._", host.p[i], 3) == NULL)
+        if (!names_letter(host.p[i]))
             return false;
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From the checked tree to the snapshot: values into fields, names into pointers. All of it lives in the
- * snapshot's arena. An error does not end the building, so that one run finds all of them; the snapshot is then
- * incomplete and conf_load throws it away.
+ * snapshot's arena. An error does not end the building, so that one run finds all of them; the snapshot is
+ * then incomplete and conf_load throws it away.
  *
  *   certificates, upstreams, filters -> policies -> listeners      each refers only to what is left of it */
 #include "conf/build.h"
@@ -41,8 +41,14 @@ static struct conf_node *usable(struct conf_node *member)
     return member;
 }
 
-struct conf_node *build_first(const struct conf_node *list) { return list ? usable(list->first) : NULL; }
-struct conf_node *build_next(const struct conf_node *member) { return usable(member->next); }
+struct conf_node *build_first(const struct conf_node *list)
+{
+    return list ? usable(list->first) : NULL;
+}
+struct conf_node *build_next(const struct conf_node *member)
+{
+    return usable(member->next);
+}
 
 size_t build_count(const struct conf_node *list)
 {
@@ -134,7 +140,8 @@ static void build_limits(struct builder *b, const struct conf_node *root)
         fill(&c->limits, limit_fields, COUNT_OF(limit_fields), limits);
         const struct conf_node *body = node_good(limits, "body_memory");
         if (body && c->limits.bodies_memory && c->limits.body_memory > c->limits.bodies_memory)
-            node_warning(b->checker->diags, body, "'body_memory' is more than 'bodies_memory', all bodies together");
+            node_warning(b->checker->diags, body,
+                         "'body_memory' is more than 'bodies_memory', all bodies together");
     }
     if (timeouts)
         fill(&c->timeouts, timeout_fields, COUNT_OF(timeout_fields), timeouts);
@@ -142,7 +149,8 @@ static void build_limits(struct builder *b, const struct conf_node *root)
 
 static bool is_log_word(struct span to)
 {
-    return span_eq(to, SPAN_LIT("stderr")) || span_eq(to, SPAN_LIT("syslog")) || span_eq(to, SPAN_LIT("journal"));
+    return span_eq(to, SPAN_LIT("stderr")) || span_eq(to, SPAN_LIT("syslog")) ||
+           span_eq(to, SPAN_LIT("journal"));
 }
 
 static void build_log(struct builder *b, const struct conf_node *log)
@@ -160,7 +168,7 @@ static void check_hostname(struct builder *b, struct conf_node *node)
     struct span name = node_text(node);
     bool good = name.n <= 253;
     for (size_t i = 0; i < name.n; i++)
-        good = good && (ascii_alpha(name.p[i]) || ascii_digit(name.p[i]) || memchr("-._", name.p[i], 3));
+        good = good && names_letter(name.p[i]);
     if (!good)
         node_error(b->checker->diags, node, "'hostname' must be a name of letters, digits, '-' and '.'");
 }

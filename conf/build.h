@@ -15,8 +15,8 @@ struct builder {
     bool no_memory;
 };
 
-/* Fills b->conf from the tree, which check_block has seen. What cannot be resolved is in the findings. False: no
- * memory. */
+/* Fills b->conf from the tree, which check_block has seen. What cannot be resolved is in the findings. False:
+ * no memory. */
 MUST_CHECK bool build_conf(struct builder *b, struct conf_node *root);
 
 /* The sections, in the order in which they refer to each other. `section` may be NULL. */

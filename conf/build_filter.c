@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Filters. A block under `filters:` belongs to two tables: the common options and the plugin's own. The check of
- * the whole file has seen the common ones; here the plugin is asked for its table and the rest is checked.
+/* Filters. A block under `filters:` belongs to two tables: the common options and the plugin's own. The check
+ * of the whole file has seen the common ones; here the plugin is asked for its table and the rest is checked.
  *
  *   content: { plugin, mode, rules, score }
  *        |-- common: plugin, mode, on_error, deadline   -> struct conf_filter
@@ -67,8 +67,9 @@ static const struct postern_option *plugin_options(struct builder *b, struct con
         node_error(b->checker->diags, plugin, "plugin '%s' cannot be loaded: %s", plugin->n.text.p, error);
     for (const struct postern_option *o = options; o && o->name; o++)
         if (option_find(conf_filter_options, span_of(o->name)))
-            node_error(b->checker->diags, plugin, "plugin '%s' has an option '%s', which every filter has already",
-                       plugin->n.text.p, o->name);
+            node_error(b->checker->diags, plugin,
+                       "plugin '%s' has an option '%s', which every filter has already", plugin->n.text.p,
+                       o->name);
     if (plugin->bad)
         return NULL;
     return options ? options : none;

@@ -36,22 +36,26 @@ static bool needs_verification(enum conf_upstream_tls tls)
     return tls == CONF_UP_REQUIRED || tls == CONF_UP_IMPLICIT;
 }
 
-/* Certificates carry names. Checking one for an address would fail at every connection; better to say so now. */
-static void refuse_unverifiable(struct builder *b, const struct conf_node *block, const struct conf_upstream *u)
+/* Certificates carry names. Checking one for an address would fail at every connection; better to say so now.
+ */
+static void refuse_unverifiable(struct builder *b, const struct conf_node *block,
+                                const struct conf_upstream *u)
 {
     const struct conf_address *address = u->servers;
     if (!u->verify || u->verify_name || !needs_verification(u->tls) || address == NULL)
         return;
     for (struct conf_node *m = build_first(node_good(block, "servers")); m; m = build_next(m), address++)
         if (address->literal)
-            node_error(b->checker->diags, m,
-                       "with 'tls: %s' the certificate of '%s' is verified, but an address is no name to verify: "
-                       "set verify: { name: NAME }, or verify: no",
-                       build_text(block, "tls"), address->text);
+            node_error(
+                b->checker->diags, m,
+                "with 'tls: %s' the certificate of '%s' is verified, but an address is no name to verify: "
+                "set verify: { name: NAME }, or verify: no",
+                build_text(block, "tls"), address->text);
 }
 
 /* Written nowhere: verified exactly where TLS is a must. The node that is added shows it in the dump. */
-static struct conf_node *default_verify(struct builder *b, struct conf_node *block, enum conf_upstream_tls tls)
+static struct conf_node *default_verify(struct builder *b, struct conf_node *block,
+                                        enum conf_upstream_tls tls)
 {
     static const struct postern_option verify = {.name = "verify", .type = POSTERN_BOOL};
     struct conf_node *node = node_new(b->checker->arena, POSTERN_NODE_SCALAR, b->conf->file);
@@ -116,13 +120,14 @@ void build_upstreams(struct builder *b, const struct conf_node *section)
 
 /* ---- listeners ---- */
 
-static void build_listener_certificates(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+static void build_listener_certificates(struct builder *b, const struct conf_node *block,
+                                        struct conf_listener *l)
 {
     struct conf_node *list = node_find(block, SPAN_LIT("certificate"));
     bool tls = l->tls != CONF_TLS_NONE;
     if (list == NULL && tls)
-        node_error_at_name(b->checker->diags, block, "listener '%s' has 'tls: %s' but no 'certificate'", l->name,
-                           build_text(block, "tls"));
+        node_error_at_name(b->checker->diags, block, "listener '%s' has 'tls: %s' but no 'certificate'",
+                           l->name, build_text(block, "tls"));
     if (list == NULL || list->bad)
         return;
     if (!tls && node_good(block, "tls"))
@@ -135,15 +140,16 @@ static void build_listener_certificates(struct builder *b, const struct conf_nod
     }
 }
 
-static void build_listener_references(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+static void build_listener_references(struct builder *b, const struct conf_node *block,
+                                      struct conf_listener *l)
 {
     struct conf_node *upstream = node_find(block, SPAN_LIT("upstream"));
     struct conf_node *policy = node_good(block, "policy");
     const struct conf_node *intercept = node_find(block, SPAN_LIT("intercept"));
     bool fixed = intercept == NULL || !intercept->bad; /* an intercepting one brings its own destination */
     if (upstream == NULL && fixed)
-        node_error_at_name(b->checker->diags, block, "listener '%s' has no 'upstream': where does its mail go?",
-                           l->name);
+        node_error_at_name(b->checker->diags, block,
+                           "listener '%s' has no 'upstream': where does its mail go?", l->name);
     if (upstream && !upstream->bad)
         l->upstream = build_resolve(b, &b->upstreams, upstream, "upstream");
     if (policy)
@@ -186,7 +192,8 @@ static int compare_bound(const void *a, const void *b)
 static size_t collect_binds(const struct conf_node *block, const struct conf_listener *l, struct bound *out)
 {
     size_t n = 0;
-    for (struct conf_node *m = build_first(node_good(block, "bind")); m && n < l->bind_count; m = build_next(m)) {
+    for (struct conf_node *m = build_first(node_good(block, "bind")); m && n < l->bind_count;
+         m = build_next(m)) {
         out[n].at = m;
         if (address_key(&l->bind[n], &out[n].key))
             n++;
@@ -210,8 +217,8 @@ static void refuse_double_binds(struct builder *b, const struct conf_node *secti
     qsort(bound, n, sizeof *bound, compare_bound);
     for (size_t i = 1; i < n; i++)
         if (memcmp(&bound[i].key, &bound[i - 1].key, sizeof bound[i].key) == 0)
-            node_error(b->checker->diags, bound[i].at, "'%s' is bound already in line %u", bound[i].at->n.text.p,
-                       bound[i - 1].at->n.line);
+            node_error(b->checker->diags, bound[i].at, "'%s' is bound already in line %u",
+                       bound[i].at->n.text.p, bound[i - 1].at->n.line);
     free(bound);
 }
 

@@ -9,6 +9,7 @@
  * within defaults, by the same number. */
 #include "conf/check.h"
 
+#include "conf/names.h"
 #include "conf/schema.h"
 #include "conf/value.h"
 #include "conf/yaml.h"
@@ -22,7 +23,10 @@ enum {
 static void check_members(struct checker *c, struct conf_node *block, const struct postern_option *table,
                           const struct postern_option *also, bool open);
 
-static struct span shown(struct span s) { return span_head(s, SHOWN); }
+static struct span shown(struct span s)
+{
+    return span_head(s, SHOWN);
+}
 
 /* Members of a list have no name; messages call them by the list's. */
 static struct span label(const struct conf_node *node)
@@ -45,7 +49,7 @@ bool check_name(struct span name)
     if (name.n == 0 || name.n > NAME_MAX_BYTES || (!ascii_alpha(name.p[0]) && !ascii_digit(name.p[0])))
         return false;
     for (size_t i = 0; i < name.n; i++)
-        if (!ascii_alpha(name.p[i]) && !ascii_digit(name.p[i]) && memchr("-_.", name.p[i], 3) == NULL)
+        if (!names_letter(name.p[i]))
             return false;
     return true;
 }
@@ -68,8 +72,8 @@ static void unknown_option(struct checker *c, const struct conf_node *node,
     names[n] = NULL;
     const char *near = diag_full(c->diags) ? NULL : diag_near(names, node->n.name.p, node->n.name.n);
     const char *in = node->parent && node->parent->n.name.n ? " in " : "";
-    node_error_at_name(c->diags, node, "unknown option '%.*s'%s%s%s%s%s", SPAN_FMT(shown(node_name(node))), in,
-                       node_path(node->parent, path), near ? "; did you mean '" : "", near ? near : "",
+    node_error_at_name(c->diags, node, "unknown option '%.*s'%s%s%s%s%s", SPAN_FMT(shown(node_name(node))),
+                       in, node_path(node->parent, path), near ? "; did you mean '" : "", near ? near : "",
                        near ? "'?" : "");
 }
 
@@ -88,8 +92,8 @@ static void wrong_kind(struct checker *c, struct conf_node *node, const struct p
     char expected[VALUE_TEXT_MAX];
     bool list = (o->flags & POSTERN_LIST) && node->n.kind == POSTERN_NODE_MAP && node_name(node).n;
     node_error(c->diags, node, "'%.*s' must be %s%s, not %s", SPAN_FMT(shown(label(node))),
-               o->flags & CONF_OR_BOOL ? "yes, no or " : "",
-               list ? "a list" : value_expected(o, expected), kind_name(node));
+               o->flags & CONF_OR_BOOL ? "yes, no or " : "", list ? "a list" : value_expected(o, expected),
+               kind_name(node));
 }
 
 static const char *near_enum(const struct postern_option *o, struct span written, char out[VALUE_TEXT_MAX])
@@ -158,10 +162,11 @@ static void check_map_member(struct checker *c, struct conf_node *member, const 
     member->option = o;
     if (!check_name(node_name(member))) {
         member->bad = true;
-        node_error_at_name(c->diags, member,
-                           "'%.*s' cannot be a name: use letters, digits, '-', '_' and '.', a letter or digit "
-                           "first, at most 64 in all",
-                           SPAN_FMT(shown(node_name(member))));
+        node_error_at_name(
+            c->diags, member,
+            "'%.*s' cannot be a name: use letters, digits, '-', '_' and '.', a letter or digit "
+            "first, at most 64 in all",
+            SPAN_FMT(shown(node_name(member))));
     } else if (member->n.kind != POSTERN_NODE_MAP) {
         node_error(c->diags, member, "'%.*s' must be a block of options, not %s",
                    SPAN_FMT(shown(node_name(member))), kind_name(member));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Loading: the stages in their order. Each goes on as far as it can, so that one run finds everything; only what
- * makes the next stage meaningless (no file, no tree) ends it. The snapshot owns one arena with all its texts,
- * nodes and structs; conf_free gives it back at once.
+/* Loading: the stages in their order. Each goes on as far as it can, so that one run finds everything; only
+ * what makes the next stage meaningless (no file, no tree) ends it. The snapshot owns one arena with all its
+ * texts, nodes and structs; conf_free gives it back at once.
  *
  *   read -> yaml_read -> check_block -> build_conf -> the snapshot, or NULL and the findings */
 #include "conf/conf.h"

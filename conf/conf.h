@@ -26,7 +26,8 @@ struct conf_source {
     /* Calls `found` for every file that the pattern names, sorted. */
     void (*glob)(void *ctx, const char *pattern, void (*found)(void *arg, const char *path), void *arg);
 };
-/* A file's name made complete: against the folder of the configuration file unless it is absolute. NULL: no memory. */
+/* A file's name made complete: against the folder of the configuration file unless it is absolute.
+ * NULL: no memory. */
 char *conf_path(struct arena *a, const char *config_file, struct span name);
 
 /* How the checker learns a plugin's option table. NULL with a reason: the plugin cannot be loaded. */
@@ -60,8 +61,8 @@ struct conf_filter {
     const char *name, *plugin;
     bool shadow;
     enum conf_on_error on_error;
-    uint64_t deadline_us; /* default 5 s */
-    const struct postern_node *block; /* the plugin's own options, checked and with defaults; the keys above left out */
+    uint64_t deadline_us;             /* default 5 s */
+    const struct postern_node *block; /* the plugin's own options without those above; defaults filled in */
     const struct postern_node *at;
 };
 
@@ -81,9 +82,9 @@ struct conf_upstream {
     const char *verify_ca;   /* complete path; NULL: the system's */
     enum conf_identity identity;
     enum conf_connect connect;
-    uint32_t keep;            /* idle connections kept per worker, default 8; 0: none is reused */
-    uint64_t keep_us;         /* for how long, default 30 s */
-    uint64_t probe_us;        /* how often what it offers is asked again, default 60 s (2 s while it is down) */
+    uint32_t keep;     /* idle connections kept per worker, default 8; 0: none is reused */
+    uint64_t keep_us;  /* for how long, default 30 s */
+    uint64_t probe_us; /* how often what it offers is asked again, default 60 s (2 s while it is down) */
     const struct postern_node *at;
 };
 
@@ -97,37 +98,38 @@ struct conf_listener {
     const struct conf_upstream *upstream;
     const struct conf_policy *policy;
     enum conf_bare bare_newline;
-    bool auth_needs_tls;  /* default yes: AUTH is neither offered nor taken in the clear */
-    bool enforce_sync;    /* default yes: who talks before its turn (RFC 2920) gets 554 */
+    bool auth_needs_tls; /* default yes: AUTH is neither offered nor taken in the clear */
+    bool enforce_sync;   /* default yes: who talks before its turn (RFC 2920) gets 554 */
     const struct postern_node *at;
 };
 
 /* Limits and times; each is a setting under `limits:` and `timeouts:`. */
 struct conf_limits {
-    uint64_t message_bytes;  /* 50 MiB */
-    uint64_t body_memory;    /* 256 KiB of a body in memory */
-    uint64_t bodies_memory;  /* 64 MiB per worker */
-    uint64_t bodies_disk;    /* 1 GiB per worker */
-    uint32_t recipients;     /* 1000 */
-    uint32_t command_line;   /* 2 KiB */
-    uint32_t auth_line;      /* 12 KiB */
-    uint32_t errors;         /* 20 a session */
-    uint32_t junk_commands;  /* 100 between two messages: RSET, NOOP, VRFY, HELP, EHLO */
-    uint32_t sessions;       /* 10000 per worker */
-    uint32_t header_bytes;   /* 256 KiB of header section */
-    uint32_t transactions;   /* 0: no limit; a session */
+    uint64_t message_bytes; /* 50 MiB */
+    uint64_t body_memory;   /* 256 KiB of a body in memory */
+    uint64_t bodies_memory; /* 64 MiB per worker */
+    uint64_t bodies_disk;   /* 1 GiB per worker */
+    uint32_t recipients;    /* 1000 */
+    uint32_t command_line;  /* 2 KiB */
+    uint32_t auth_line;     /* 12 KiB */
+    uint32_t errors;        /* 20 a session */
+    uint32_t junk_commands; /* 100 between two messages: RSET, NOOP, VRFY, HELP, EHLO */
+    uint32_t sessions;      /* 10000 per worker */
+    uint32_t header_bytes;  /* 256 KiB of header section */
+    uint32_t transactions;  /* 0: no limit; a session */
 };
-struct conf_timeouts { /* microseconds */
-    uint64_t command;          /* 5 min: the client's next command */
-    uint64_t content;          /* 3 min: the client's next piece of content */
-    uint64_t tls_handshake;    /* 30 s, both legs */
-    uint64_t upstream_connect; /* 30 s */
-    uint64_t upstream_greeting;/* 2 min */
-    uint64_t upstream_command; /* 5 min: EHLO, MAIL, RCPT, AUTH, RSET */
-    uint64_t upstream_data;    /* 115 s: DATA to 354, and each block written */
-    uint64_t upstream_final;   /* 10 min: the final reply */
-    uint64_t upstream_idle;    /* 60 s: NOOP to the upstream while a client takes its time with the content */
-    uint64_t drain;            /* 30 s: transactions under way at SIGTERM */
+/* In microseconds. */
+struct conf_timeouts {
+    uint64_t command;           /* 5 min: the client's next command */
+    uint64_t content;           /* 3 min: the client's next piece of content */
+    uint64_t tls_handshake;     /* 30 s, both legs */
+    uint64_t upstream_connect;  /* 30 s */
+    uint64_t upstream_greeting; /* 2 min */
+    uint64_t upstream_command;  /* 5 min: EHLO, MAIL, RCPT, AUTH, RSET */
+    uint64_t upstream_data;     /* 115 s: DATA to 354, and each block written */
+    uint64_t upstream_final;    /* 10 min: the final reply */
+    uint64_t upstream_idle; /* 60 s: NOOP to the upstream while a client takes its time with the content */
+    uint64_t drain;         /* 30 s: transactions under way at SIGTERM */
 };
 
 struct conf {
@@ -139,7 +141,7 @@ struct conf {
     const char *state_dir; /* where bodies' unlinked files go; default "/var/tmp" */
     const char *log_to;    /* complete path for a file */
     bool log_json;
-    unsigned log_level;    /* enum log_level */
+    unsigned log_level;       /* enum log_level */
     const char *plugins_path; /* complete */
     struct conf_limits limits;
     struct conf_timeouts timeouts;
@@ -161,7 +163,8 @@ MUST_CHECK struct conf *conf_load(const char *file, const struct conf_source *so
                                   const struct conf_plugins *plugins, struct diags *diags);
 void conf_free(struct conf **c);
 
-/* The effective configuration as YAML: every option with its value in force, defaults included, secrets as "***". */
+/* The effective configuration as YAML: every option with its value in force, defaults included. Secrets are
+ * shown as "***". */
 MUST_CHECK bool conf_dump(const struct conf *c, struct buf *out);
 /* The JSON Schema made from the table (and the plugins' tables, when given as NULL-ended lists). */
 MUST_CHECK bool conf_json_schema(struct buf *out, const char *const *plugin_names,

@@ -18,11 +18,18 @@ enum {
 };
 static const size_t arena_max = 4u << 20;
 
-static size_t kept_max(const struct diags *d) { return d->max ? d->max : KEPT; }
+static size_t kept_max(const struct diags *d)
+{
+    return d->max ? d->max : KEPT;
+}
 
-bool diag_full(const struct diags *d) { return d->errors + d->warnings >= kept_max(d); }
+bool diag_full(const struct diags *d)
+{
+    return d->errors + d->warnings >= kept_max(d);
+}
 
-/* Names and values in a text are the administrator's bytes: control characters would write over a terminal. */
+/* Names and values in a text are the administrator's bytes: control characters would write over a terminal.
+ */
 static void make_printable(char *text)
 {
     for (; *text; text++)
@@ -86,7 +93,10 @@ struct ranked { /* a finding, with what it is sorted by */
     size_t file_rank, order;
 };
 
-static int compare_numbers(size_t a, size_t b) { return a < b ? -1 : a > b; }
+static int compare_numbers(size_t a, size_t b)
+{
+    return a < b ? -1 : a > b;
+}
 
 static int compare_ranked(const void *a, const void *b)
 {

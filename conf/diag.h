@@ -15,7 +15,7 @@ enum diag_severity { DIAG_ERROR, DIAG_WARNING };
 
 struct diag {
     enum diag_severity severity;
-    const char *file; /* C string; empty: no file */
+    const char *file;      /* C string; empty: no file */
     uint32_t line, column; /* from 1; 0: none */
     const char *text;
     const struct diag *next;
@@ -25,7 +25,7 @@ struct diags { /* zeroed: none. Texts live in its own arena, made on first use *
     struct arena *arena;
     struct diag *first, *last;
     size_t errors, warnings;
-    size_t max;   /* 0: 200; what comes after is counted, not kept */
+    size_t max; /* 0: 200; what comes after is counted, not kept */
 };
 
 void diag_add(struct diags *d, enum diag_severity s, const char *file, uint32_t line, uint32_t column,
@@ -38,7 +38,8 @@ bool diag_full(const struct diags *d);
 void diag_print(const struct diags *d, void (*put)(void *ctx, const char *line), void *ctx);
 void diag_free(struct diags *d);
 
-/* The nearest of `names` (a NULL-ended list) to what was written, or NULL when none is near: for "did you mean". */
+/* The nearest of `names` (a NULL-ended list) to what was written, or NULL when none is near: for "did you
+ * mean". */
 const char *diag_near(const char *const *names, const char *written, size_t written_n);
 
 #endif

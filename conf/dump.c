@@ -3,8 +3,8 @@
  * lists in one line; it loads again and means the same. Secrets are masked. Paths stay as they were written,
  * so it belongs into the folder of the file that it came from. Owns nothing.
  *
- * Texts are always quoted, so no text can be taken for something else. Numbers, durations and the like have been
- * checked and are written as they came. */
+ * Texts are always quoted, so no text can be taken for something else. Numbers, durations and the like have
+ * been checked and are written as they came. */
 #include "conf/conf.h"
 #include "conf/node.h"
 

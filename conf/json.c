@@ -3,7 +3,10 @@
  * caller asks once. Owns nothing; the buffer is the caller's. */
 #include "conf/json.h"
 
-static void put(struct json *j, struct span s) { j->ok = j->ok && buf_append(j->out, s); }
+static void put(struct json *j, struct span s)
+{
+    j->ok = j->ok && buf_append(j->out, s);
+}
 
 static void put_quoted(struct json *j, struct span s)
 {
@@ -20,7 +23,10 @@ static void put_quoted(struct json *j, struct span s)
     put(j, SPAN_LIT("\""));
 }
 
-static void new_line(struct json *j) { j->ok = j->ok && buf_printf(j->out, "\n%*s", 2 * j->depth, ""); }
+static void new_line(struct json *j)
+{
+    j->ok = j->ok && buf_printf(j->out, "\n%*s", 2 * j->depth, "");
+}
 
 static void begin(struct json *j, const char *key)
 {
@@ -58,7 +64,10 @@ void json_string(struct json *j, const char *key, struct span value)
     put_quoted(j, value);
 }
 
-void json_text(struct json *j, const char *key, const char *own) { json_string(j, key, span_of(own)); }
+void json_text(struct json *j, const char *key, const char *own)
+{
+    json_string(j, key, span_of(own));
+}
 
 void json_number(struct json *j, const char *key, double value)
 {

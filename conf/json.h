@@ -7,7 +7,7 @@
 
 struct json { /* zeroed but for out and ok */
     struct buf *out;
-    bool ok; /* false for good after the first failure: no memory */
+    bool ok;    /* false for good after the first failure: no memory */
     bool begun; /* the open object or array has a member: a comma comes before the next */
     int depth;
 };

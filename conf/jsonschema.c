@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The JSON Schema (draft 7) of a configuration, from the same table that checks it, for editors that complete and
- * mark as one types. It says what the table says: types, ranges, names. References between sections, and what
- * options need each other, are for `postern -t`.
+/* The JSON Schema (draft 7) of a configuration, from the same table that checks it, for editors that complete
+ * and mark as one types. It says what the table says: types, ranges, names. References between sections, and
+ * what options need each other, are for `postern -t`.
  *
  *   conf_schema --row--> property: { type or pattern, range, default, description }
  *   filters     --> common options; for each plugin given: if its name, then its own options too */
@@ -20,7 +20,8 @@ struct plugins {
     const struct postern_option *const *options;
 };
 
-static void write_properties(struct json *j, const struct postern_option *table, const struct plugins *plugins);
+static void write_properties(struct json *j, const struct postern_option *table,
+                             const struct plugins *plugins);
 static void write_object(struct json *j, const struct postern_option *table);
 
 /* ---- scalars ---- */
@@ -266,7 +267,8 @@ static void write_filters(struct json *j, const struct postern_option *o, const 
     json_close(j, '}');
 }
 
-static void write_properties(struct json *j, const struct postern_option *table, const struct plugins *plugins)
+static void write_properties(struct json *j, const struct postern_option *table,
+                             const struct plugins *plugins)
 {
     for (const struct postern_option *o = table; o && o->name; o++)
         if (plugins && (o->flags & CONF_OPEN))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What has a name, found by it: certificates, filters, policies, upstreams. */
+/* What has a name, found by it: certificates, filters, policies, upstreams; and what a name is made of. */
 #ifndef CONF_NAMES_H
 #define CONF_NAMES_H
 
@@ -12,11 +12,17 @@ struct names { /* zeroed: none. Lives in the arena that names_create was given *
     struct names_entry {
         const char *name;
         const void *object;
-    } *entries;
+    } * entries;
     const char **list; /* NULL-ended, for diag_near */
     size_t count;
     bool incomplete; /* some could not be read: a name that is not found is no error of its own */
 };
+
+/* Letters, digits, '-', '_' and '.': what names of hosts and of things in the file consist of. */
+static inline bool names_letter(char c)
+{
+    return ascii_alpha(c) || ascii_digit(c) || c == '-' || c == '_' || c == '.';
+}
 
 /* Room for `most` names. */
 MUST_CHECK bool names_create(struct names *n, struct arena *a, size_t most);

@@ -7,9 +7,15 @@
 
 enum { NEAR_MAX = 64 }; /* longer names are never near: the work stays small */
 
-static char folded(char c) { return c == '-' ? '_' : ascii_lower(c); }
+static char folded(char c)
+{
+    return (char)(c == '-' ? '_' : ascii_lower(c));
+}
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 /* Three rows of the table of distances are enough: this one, the last, and for swaps the one before.
  *

@@ -63,8 +63,8 @@ const struct postern_option *option_find(const struct postern_option *table, str
     return NULL;
 }
 
-/* From the top down, so it is written from the end of `out` towards its start. What does not fit is cut at the
- * front: the last names say the most. */
+/* From the top down, so it is written from the end of `out` towards its start. What does not fit is cut at
+ * the front: the last names say the most. */
 const char *node_path(const struct conf_node *node, char out[NODE_PATH_MAX])
 {
     size_t at = NODE_PATH_MAX - 1;

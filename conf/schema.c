@@ -20,57 +20,69 @@
     }
 #define NO_RANGE 0, 0
 
-/* clang-format off: one row a line or two reads as a table */
-
 static const struct postern_option log_options[] = {
     {"format", POSTERN_ENUM, 0, "logfmt", NO_RANGE, "logfmt|json", NULL, "The form of a log line."},
     {"to", POSTERN_STRING, CONF_NOT_EMPTY, "stderr", NO_RANGE, NULL, NULL,
      "stderr, syslog, journal, or the path of a file."},
-    {"level", POSTERN_ENUM, 0, "info", NO_RANGE, "error|warn|info|debug", NULL, "The least important level logged."},
-    END};
+    {"level", POSTERN_ENUM, 0, "info", NO_RANGE, "error|warn|info|debug", NULL,
+     "The least important level logged."},
+    END,
+};
 
 static const struct postern_option admin_options[] = {
-    {"socket", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL, "The socket that posternctl talks to."},
-    {"http", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL, "Where health and metrics are served."},
-    END};
+    {"socket", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "The socket that posternctl talks to."},
+    {"http", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "Where health and metrics are served."},
+    END,
+};
 
 static const struct postern_option plugins_options[] = {
     {"path", POSTERN_STRING, CONF_NOT_EMPTY, "/usr/lib/postern/plugins", NO_RANGE, NULL, NULL,
      "The folder with the plugins' shared objects."},
-    END};
+    END,
+};
 
 static const struct postern_option limits_options[] = {
-#define LIMIT(name, field, type, fallback, min, max, help) {#name, type, 0, fallback, min, max, NULL, NULL, help},
+#define LIMIT(name, field, type, fallback, min, max, help)                                                   \
+    {#name, type, 0, fallback, min, max, NULL, NULL, help},
 #define TIMEOUT(name, fallback, help)
 #include "conf/limits.def"
-    END};
+    END,
+};
 
 static const struct postern_option timeouts_options[] = {
 #define LIMIT(name, field, type, fallback, min, max, help)
-#define TIMEOUT(name, fallback, help) {#name, POSTERN_DURATION, 0, fallback, 10 * MS, 24 * HOUR, NULL, NULL, help},
+#define TIMEOUT(name, fallback, help)                                                                        \
+    {#name, POSTERN_DURATION, 0, fallback, 10 * MS, 24 * HOUR, NULL, NULL, help},
 #include "conf/limits.def"
-    END};
+    END,
+};
 
 static const struct postern_option certificate_options[] = {
     {"certificate", POSTERN_STRING, POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "PEM file with the certificate and its chain."},
     {"key", POSTERN_STRING, POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "PEM file with the private key."},
-    END};
+    END,
+};
 
 static const struct postern_option listener_options[] = {
     {"bind", POSTERN_STRING, POSTERN_LIST | POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Addresses with ports to listen on, such as 127.0.0.1:25 or [::1]:25."},
     {"tls", POSTERN_ENUM, 0, "none", NO_RANGE, "none|starttls|required|implicit", NULL,
-     "TLS with clients: none, offered (starttls), a must before MAIL (required), or from the first byte (implicit)."},
+     "TLS with clients: none, offered (starttls), a must before MAIL (required), or from the first byte "
+     "(implicit)."},
     {"certificate", POSTERN_STRING, POSTERN_LIST | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Names of certificates; the first is the default, the others are chosen by the name a client asks for."},
-    {"upstream", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL, "Name of the upstream that mail goes to."},
+    {"upstream", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "Name of the upstream that mail goes to."},
     {"policy", POSTERN_STRING, POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Name of the policy that mail is filtered by."},
     {"bare_newline", POSTERN_ENUM, 0, "reject", NO_RANGE, "reject|normalize", NULL,
      "What happens to content with CR or LF on its own."},
-    {"auth_needs_tls", POSTERN_BOOL, 0, "yes", NO_RANGE, NULL, NULL, "AUTH is neither offered nor taken in the clear."},
+    {"auth_needs_tls", POSTERN_BOOL, 0, "yes", NO_RANGE, NULL, NULL,
+     "AUTH is neither offered nor taken in the clear."},
     {"enforce_sync", POSTERN_BOOL, 0, "yes", NO_RANGE, NULL, NULL,
      "A client that talks before its turn gets 554."},
     {"trust_proxy", POSTERN_STRING, POSTERN_LIST | CONF_LATER, "[]", NO_RANGE, NULL, NULL,
@@ -79,20 +91,23 @@ static const struct postern_option listener_options[] = {
      "Networks that may use XCLIENT."},
     {"intercept", POSTERN_ENUM, CONF_LATER, "none", NO_RANGE, "none|redirect|tproxy", NULL,
      "How the original destination of intercepted connections is found."},
-    END};
+    END,
+};
 
 static const struct postern_option verify_options[] = {
     {"name", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "The name that the certificate must carry; without it the server's own name."},
     {"ca", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "PEM file with trusted certificates; without it the system's."},
-    END};
+    END,
+};
 
 static const struct postern_option upstream_options[] = {
     {"servers", POSTERN_STRING, POSTERN_LIST | POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Servers with ports, such as mail.example.org:25, 192.0.2.1:25 or [2001:db8::1]:25."},
     {"tls", POSTERN_ENUM, 0, "none", NO_RANGE, "none|opportunistic|required|implicit", NULL,
-     "TLS with the servers: none, where offered (opportunistic), by STARTTLS (required), or from the first byte "
+     "TLS with the servers: none, where offered (opportunistic), by STARTTLS (required), or from the first "
+     "byte "
      "(implicit)."},
     {"verify", POSTERN_BLOCK, CONF_OR_BOOL, NULL, NO_RANGE, NULL, verify_options,
      "What the server's certificate is checked against; no: it is not checked."},
@@ -100,16 +115,20 @@ static const struct postern_option upstream_options[] = {
      "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy", NULL, "How the client's identity is passed on."},
     {"connect", POSTERN_ENUM, 0, "late", NO_RANGE, "late|eager", NULL,
      "Connect when a transaction has passed the first filters (late), or with the client (eager)."},
-    {"keep", POSTERN_COUNT, 0, "8", 0, 10000, NULL, NULL, "Idle connections kept per worker; 0: none is reused."},
-    {"keep_time", POSTERN_DURATION, 0, "30s", 10 * MS, HOUR, NULL, NULL, "How long an idle connection is kept."},
+    {"keep", POSTERN_COUNT, 0, "8", 0, 10000, NULL, NULL,
+     "Idle connections kept per worker; 0: none is reused."},
+    {"keep_time", POSTERN_DURATION, 0, "30s", 10 * MS, HOUR, NULL, NULL,
+     "How long an idle connection is kept."},
     {"probe", POSTERN_DURATION, 0, "60s", 100 * MS, 24 * HOUR, NULL, NULL,
      "How often the servers are asked what they offer."},
-    END};
+    END,
+};
 
 static const struct postern_option policy_options[] = {
     {"filters", POSTERN_STRING, POSTERN_LIST | POSTERN_REQUIRED, NULL, NO_RANGE, NULL, NULL,
      "Names of filters, in the order in which they are asked."},
-    END};
+    END,
+};
 
 const struct postern_option conf_filter_options[] = {
     {"plugin", POSTERN_STRING, POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
@@ -118,9 +137,9 @@ const struct postern_option conf_filter_options[] = {
      "enforce: verdicts count; shadow: they are only logged and counted."},
     {"on_error", POSTERN_ENUM, 0, "tempfail", NO_RANGE, "tempfail|accept|reject", NULL,
      "What it means for the mail when the filter fails or its time is over."},
-    {"deadline", POSTERN_DURATION, 0, "5s", MS, 10 * 60 * SECOND, NULL, NULL,
-     "How long a verdict may take."},
-    END};
+    {"deadline", POSTERN_DURATION, 0, "5s", MS, 10 * 60 * SECOND, NULL, NULL, "How long a verdict may take."},
+    END,
+};
 
 const struct postern_option conf_schema[] = {
     {"workers", POSTERN_COUNT, 0, "2", 1, 256, NULL, NULL, "How many worker processes there are."},
@@ -134,15 +153,19 @@ const struct postern_option conf_schema[] = {
     {"admin", POSTERN_BLOCK, CONF_LATER, NULL, NO_RANGE, NULL, admin_options, "Administration at run time."},
     {"plugins", POSTERN_BLOCK, 0, "{}", NO_RANGE, NULL, plugins_options, "Where plugins are."},
     {"limits", POSTERN_BLOCK, 0, "{}", NO_RANGE, NULL, limits_options, "Limits of sessions and messages."},
-    {"timeouts", POSTERN_BLOCK, 0, "{}", NO_RANGE, NULL, timeouts_options, "How long postern waits for what."},
-    {"certificates", POSTERN_MAP, 0, "{}", NO_RANGE, NULL, certificate_options, "Certificates for listeners, by name."},
+    {"timeouts", POSTERN_BLOCK, 0, "{}", NO_RANGE, NULL, timeouts_options,
+     "How long postern waits for what."},
+    {"certificates", POSTERN_MAP, 0, "{}", NO_RANGE, NULL, certificate_options,
+     "Certificates for listeners, by name."},
     {"listeners", POSTERN_MAP, POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, listener_options,
      "Where clients connect, by name."},
-    {"upstreams", POSTERN_MAP, 0, "{}", NO_RANGE, NULL, upstream_options, "The mail servers behind, by name."},
+    {"upstreams", POSTERN_MAP, 0, "{}", NO_RANGE, NULL, upstream_options,
+     "The mail servers behind, by name."},
     {"policies", POSTERN_MAP, 0, "{}", NO_RANGE, NULL, policy_options, "Which filters mail passes, by name."},
     {"filters", POSTERN_MAP, CONF_OPEN, "{}", NO_RANGE, NULL, conf_filter_options,
      "Plugins with their options, by name."},
-    END};
+    END,
+};
 
 const struct conf_later conf_later[] = {
     {"admin", NULL, true},
@@ -155,4 +178,5 @@ const struct conf_later conf_later[] = {
     {"identity", "proxy-v1", false},
     {"identity", "proxy-v2", false},
     {"identity", "tproxy", false},
-    {NULL, NULL, false}};
+    {NULL, NULL, false},
+};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of every option: its name, type, range, default and help. The checker, the defaults, the dump, the
- * JSON Schema and "did you mean" are all made from it; an option is added here and used in build*.c. */
+/* The table of every option: its name, type, range, default and help. The checker, the defaults, the dump,
+ * the JSON Schema and "did you mean" are all made from it; an option is added here and used in build*.c. */
 #ifndef CONF_SCHEMA_H
 #define CONF_SCHEMA_H
 

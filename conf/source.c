@@ -42,8 +42,8 @@ static bool read_all(int fd, char *out, size_t room, size_t *n_r)
     return true;
 }
 
-/* One byte more than the file has is asked for: a file that grows or shrinks meanwhile is half of two versions,
- * and that is no configuration. */
+/* One byte more than the file has is asked for: a file that grows or shrinks meanwhile is half of two
+ * versions, and that is no configuration. */
 static const char *hold(struct disk *disk, int fd, struct span *bytes_r)
 {
     struct stat st;

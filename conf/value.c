@@ -19,11 +19,16 @@ static const struct unit durations[] = {{"us", 1},
                                         {"h", 3600 * 1000000LL},
                                         {"d", 86400 * 1000000LL},
                                         {NULL, 0}};
-static const struct unit sizes[] = {{"", 1},         {"B", 1},
-                                    {"KiB", 1 << 10}, {"MiB", 1 << 20},
-                                    {"GiB", 1 << 30}, {"TiB", 1LL << 40},
-                                    {"KB", 1000},     {"MB", 1000000},
-                                    {"GB", 1000000000}, {"TB", 1000000000000},
+static const struct unit sizes[] = {{"", 1},
+                                    {"B", 1},
+                                    {"KiB", 1 << 10},
+                                    {"MiB", 1 << 20},
+                                    {"GiB", 1 << 30},
+                                    {"TiB", 1LL << 40},
+                                    {"KB", 1000},
+                                    {"MB", 1000000},
+                                    {"GB", 1000000000},
+                                    {"TB", 1000000000000},
                                     {NULL, 0}};
 
 /* Takes the digits at the start of *s. False: there are none, or too many. */
@@ -63,7 +68,7 @@ static bool parse_bool(const struct postern_option *o, struct postern_node *v)
     (void)o;
     for (size_t i = 0; i < COUNT_OF(words); i++)
         if (span_ieq(span_of(words[i]), text_of(v))) {
-            v->number = i % 2;
+            v->number = (int64_t)(i % 2);
             return true;
         }
     return false;
@@ -201,12 +206,13 @@ struct span value_enum_name(const char *values, size_t i)
 
 const char *value_expected(const struct postern_option *o, char out[VALUE_TEXT_MAX])
 {
-    int n = snprintf(out, VALUE_TEXT_MAX, "%s", types[o->type].expected ? types[o->type].expected : "one of ");
+    int n =
+        snprintf(out, VALUE_TEXT_MAX, "%s", types[o->type].expected ? types[o->type].expected : "one of ");
     if (o->type != POSTERN_ENUM)
         return out;
     size_t at = n > 0 ? (size_t)n : 0;
     for (const char *v = o->values ? o->values : ""; *v && at + 3 < VALUE_TEXT_MAX; v++) {
-        out[at++] = *v == '|' ? ',' : *v;
+        out[at++] = (char)(*v == '|' ? ',' : *v);
         if (*v == '|')
             out[at++] = ' ';
     }

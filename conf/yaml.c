@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads YAML with libyaml's event parser. The tree is built without recursion: a stack holds the maps and lists
- * that are open, and its depth is bounded. Nodes live in the caller's arena; libyaml's own memory and the
- * events die before the functions here return.
+/* Reads YAML with libyaml's event parser. The tree is built without recursion: a stack holds the maps and
+ * lists that are open, and its depth is bounded. Nodes live in the caller's arena; libyaml's own memory and
+ * the events die before the functions here return.
  *
  *   text --libyaml--> event --on_event[type]--> node --attach--> the member list of the top of the stack
  *
  * What the subset leaves out is left out because it surprises: an alias hides where a value comes from, a
- * second "listeners:" silently wins over the first, and an empty value is a mistake more often than a wish. */
+ * second "listeners:" silently wins over the first, and an empty value is a mistake more often than a wish.
+ */
 #include "conf/yaml.h"
 
 #include <stdlib.h>
@@ -52,7 +53,8 @@ static bool expects_key(const struct reader *r)
     return r->depth && r->stack[r->depth - 1]->n.kind == POSTERN_NODE_MAP && !r->has_key;
 }
 
-/* A new node at the place where the reader is. Blocks and lists stand at their name, scalars at their text. */
+/* A new node at the place where the reader is. Blocks and lists stand at their name, scalars at their text.
+ */
 static struct conf_node *attach(struct reader *r, enum postern_node_kind kind, yaml_mark_t mark)
 {
     if (++r->nodes > YAML_NODES_MAX) {
@@ -281,7 +283,8 @@ static const char *advice(const char *problem)
          "tabs cannot indent, and a value that begins with @, ` or % needs quotes"},
         {"found a tab character that violates indentation", "indent with spaces"},
         {"could not find expected ':'", "an option is written as 'name: value'"},
-        {"did not find expected key", "look at the indentation and the quotes of this line and the one before"},
+        {"did not find expected key",
+         "look at the indentation and the quotes of this line and the one before"},
         {"did not find expected ',' or ']'",
          "a list is written as [one, two]; values with ':' or '[' in them need quotes"},
         {"did not find expected ',' or '}'", "a block is written as { name: value, name: value }"},

@@ -24,8 +24,8 @@ struct charset {
     const char *converter; /* the C library's name */
 };
 
-/* ISO 8859-1 is read as windows-1252, as every mail program does: the octets between are control characters in
- * the one and quotation marks in the other. */
+/* ISO 8859-1 is read as windows-1252, as every mail program does: the octets between are control characters
+ * in the one and quotation marks in the other. */
 static const struct charset charsets[] = {
     {"utf-8", HOW_UTF8, NULL},
     {"utf8", HOW_UTF8, NULL},
@@ -119,7 +119,10 @@ static char *put_point(char *to, uint32_t point)
     return to;
 }
 
-static bool append_bad(struct buf *out) { return buf_append(out, SPAN_LIT("\xEF\xBF\xBD")); }
+static bool append_bad(struct buf *out)
+{
+    return buf_append(out, SPAN_LIT("\xEF\xBF\xBD"));
+}
 
 static bool feed_single(enum how how, struct span in, struct buf *out)
 {
@@ -163,7 +166,8 @@ static size_t utf8_good(struct span s)
     return good;
 }
 
-/* Each of these converts from *in what is whole, and leaves the start of a character unless this is the end. */
+/* Each of these converts from *in what is whole, and leaves the start of a character unless this is the end.
+ */
 static bool convert_utf8(struct span *in, bool end, struct buf *out)
 {
     while (in->n) {

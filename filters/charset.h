@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Character sets to UTF-8, as a stream: the input may be cut at any byte. Lenient: what is no character becomes
- * U+FFFD, and reading goes on. Private to the message model. */
+/* Character sets to UTF-8, as a stream: the input may be cut at any byte. Lenient: what is no character
+ * becomes U+FFFD, and reading goes on. Private to the message model. */
 #ifndef FILTERS_CHARSET_H
 #define FILTERS_CHARSET_H
 
@@ -12,8 +12,8 @@
 
 #define CHARSETS_MAX 64 /* rows of the table in charset.c, at most */
 
-/* The C library's converters, opened on first use and kept for the next: a message with a thousand encoded words
- * opens each once. One decoder at a time may use a pool. */
+/* The C library's converters, opened on first use and kept for the next: a message with a thousand encoded
+ * words opens each once. One decoder at a time may use a pool. */
 struct charset_pool { /* zeroed: none open */
     iconv_t open[CHARSETS_MAX];
     bool is_open[CHARSETS_MAX];

@@ -1,45 +1,501 @@
 /* SPDX-License-Identifier: MIT */
+/* The driver of the message model. It cuts the content into lines, finds the boundaries, and leads everything
+ * else to the reader whose turn it is.
+ *
+ *   bytes -> text and line ends -> "--" lines held until known -> boundary: entities are popped and pushed
+ *                                                              -> HEADERS: header.c -> fields
+ *                                                              -> BODY: transfer.c -> charset.c -> TEXT
+ *
+ * A line end before a boundary belongs to the boundary, so one line end is always held back inside
+ * multiparts. What is held is bounded: the field being read, LINE_HELD bytes of a line, the entities of the
+ * stack, a piece of decoded text. The message belongs to the transaction. */
 #include "filters/message.h"
 
-#include <stdlib.h>
+#include "filters/entity.h"
+#include "filters/header.h"
+#include "filters/words.h"
+
+#define LINE_HELD  (ENTITY_BOUNDARY_MAX + 64) /* a longer line is no boundary */
+#define TEXT_PIECE 4096                       /* decoded text is given in pieces of about so much */
+#define DECODE_MAX 1024                       /* bytes decoded at a time, on the stack */
+
+enum state {
+    STATE_HEADERS,
+    STATE_BODY_DUE, /* the section is over; at the bottom of the stack the caller may wait here */
+    STATE_BODY,
+    STATE_OVER
+};
 
 struct message {
+    struct message_limits limits;
     const struct message_events *events;
     void *ctx;
-    bool over;
     unsigned flags;
+    enum state state;
+    struct charset_pool pool;
+    struct entity *top; /* whose header section or body this is */
+    uint32_t parts;
+
+    /* lines */
+    bool cr;         /* a CR came, and it is not known what follows */
+    bool line_start; /* nothing of this line was passed on */
+    size_t held_n;   /* of a line that may be a boundary */
+    char held[LINE_HELD];
+
+    /* the header section */
+    struct header header;
+    struct buf due;      /* of a line that ended the section by being no field, and begins the body */
+    struct span due_eol; /* and its end, a constant; empty: it goes on */
+
+    /* the body */
+    bool in_multipart;    /* boundaries are looked for */
+    bool text_open;       /* the bytes are decoded */
+    struct span eol_held; /* a constant; empty: none */
+    struct transfer transfer;
+    struct charset_decoder charset;
+    struct buf text;
 };
+
+static const struct span crlf = {"\r\n", 2}, lf = {"\n", 1}, cr = {"\r", 1};
+
+/* ---- text ---- */
+
+static struct message_part part_of(const struct entity *e, size_t name)
+{
+    struct message_part part = {.index = e->index, .depth = e->depth, .type = entity_type(e)};
+    if (name < e->filenames.n)
+        part.filename = reading(&e->filenames, name);
+    return part;
+}
+
+static void give_text(struct message *m)
+{
+    struct message_part part = part_of(m->top, 0);
+
+    if (buf_len(&m->text) && m->events->text)
+        m->events->text(m->ctx, &part, buf_span(&m->text));
+    buf_free(&m->text);
+}
+
+static void open_text(struct message *m, enum transfer_kind transfer, struct span charset)
+{
+    m->text_open = true;
+    transfer_begin(&m->transfer, transfer);
+    if (!charset_begin(&m->charset, &m->pool, charset))
+        m->flags |= MESSAGE_CHARSET_UNKNOWN;
+}
+
+static bool put_text(struct message *m, struct span s)
+{
+    char bytes[DECODE_MAX + TRANSFER_MORE];
+
+    for (; s.n && m->text_open; s = span_skip(s, DECODE_MAX)) {
+        struct span in = span_head(s, DECODE_MAX);
+        if (m->transfer.kind != TRANSFER_IDENTITY)
+            in = (struct span){bytes, transfer_decode(&m->transfer, in, bytes)};
+        if (!charset_feed(&m->charset, in, &m->text))
+            return false;
+        if (buf_len(&m->text) >= TEXT_PIECE)
+            give_text(m);
+    }
+    return true;
+}
+
+static bool close_text(struct message *m)
+{
+    char bytes[TRANSFER_MORE];
+
+    m->eol_held = SPAN_NONE;
+    if (!m->text_open)
+        return true;
+    m->text_open = false;
+    struct span last = {bytes, transfer_end(&m->transfer, bytes)};
+    if (m->transfer.bad)
+        m->flags |= m->transfer.kind == TRANSFER_QP ? MESSAGE_BAD_QP : MESSAGE_BAD_BASE64;
+    if (!charset_feed(&m->charset, last, &m->text) || !charset_end(&m->charset, &m->text))
+        return false;
+    give_text(m);
+    return true;
+}
+
+static bool body_text(struct message *m, struct span s)
+{
+    bool good = put_text(m, m->eol_held);
+    m->eol_held = SPAN_NONE;
+    return good && put_text(m, s);
+}
+
+static bool body_eol(struct message *m, struct span eol)
+{
+    if (!body_text(m, SPAN_NONE))
+        return false;
+    if (!m->in_multipart)
+        return put_text(m, eol);
+    m->eol_held = eol;
+    return true;
+}
+
+/* ---- entities ---- */
+
+static bool on_field(void *ctx, struct span name, struct span value, struct span raw);
+
+static bool push(struct message *m)
+{
+    struct entity *e = entity_create(m->top);
+    if (!e)
+        return false;
+    m->top = e;
+    m->state = STATE_HEADERS;
+    header_begin(&m->header, m->limits.header_bytes, on_field, m);
+    return true;
+}
+
+static void pop(struct message *m)
+{
+    struct entity *e = m->top;
+
+    if (e->kind == ENTITY_MULTIPART && !e->closed)
+        m->flags |= MESSAGE_NO_CLOSING_BOUNDARY;
+    m->top = e->parent;
+    entity_destroy(&e);
+}
+
+static void give_part(struct message *m)
+{
+    size_t names = m->top->filenames.n ? m->top->filenames.n : 1;
+
+    for (size_t i = 0; i < names && m->events->part; i++) {
+        struct message_part part = part_of(m->top, i);
+        m->events->part(m->ctx, &part);
+    }
+}
+
+/* The header section of the entity on top is over: what is its body? */
+static bool begin_body(struct message *m)
+{
+    struct entity *e = m->top;
+
+    m->state = STATE_BODY;
+    entity_settle(e, e->depth < m->limits.depth, &m->flags);
+    e->index = m->parts++;
+    give_part(m);
+    switch (e->kind) {
+    case ENTITY_MESSAGE:
+        return push(m);
+    case ENTITY_MULTIPART:
+        m->in_multipart = true;
+        open_text(m, TRANSFER_IDENTITY, SPAN_NONE); /* what stands outside of its parts is text of its own */
+        break;
+    case ENTITY_TEXT:
+        open_text(m, e->transfer, entity_charset(e));
+        break;
+    case ENTITY_OPAQUE:
+        break;
+    }
+    return true;
+}
+
+/* Whatever is open inside of the entity on top comes to its end. */
+static bool close_body(struct message *m)
+{
+    while (m->state == STATE_HEADERS) {
+        m->flags |= m->header.flags;
+        if (!header_end(&m->header) || !begin_body(m))
+            return false;
+    }
+    return close_text(m);
+}
+
+static bool at_boundary(struct message *m, struct entity *e, enum boundary which)
+{
+    if (!close_body(m))
+        return false;
+    while (m->top != e)
+        pop(m);
+    if (which == BOUNDARY_OPEN && m->parts < m->limits.parts)
+        return push(m);
+    if (which == BOUNDARY_OPEN) { /* all that follows is the text of this entity */
+        m->flags |= MESSAGE_PART_LIMIT;
+        m->in_multipart = false;
+    } else {
+        e->closed = true;
+    }
+    open_text(m, TRANSFER_IDENTITY, SPAN_NONE);
+    return true;
+}
+
+/* ---- the header section ---- */
+
+static bool decode_field(struct message *m, struct span name, struct span value, struct span raw)
+{
+    struct buf text = {0};
+    bool good = words_decode(value, m->limits.field_bytes, &m->pool, &text, &m->flags);
+
+    if (good && m->events->field)
+        m->events->field(m->ctx, name, span_trim(buf_span(&text)), raw);
+    buf_free(&text);
+    return good;
+}
+
+static bool on_field(void *ctx, struct span name, struct span value, struct span raw)
+{
+    struct message *m = ctx;
+    struct buf unfolded = {0};
+    bool good = words_unfold(value, &unfolded);
+
+    value = span_trim(buf_span(&unfolded));
+    good = good && entity_field(m->top, name, value, &m->pool, &m->flags);
+    if (good && !m->top->parent)
+        good = decode_field(m, name, value, raw);
+    buf_free(&unfolded);
+    return good;
+}
+
+/* The section of the entity on top is over. That of the message itself is announced. */
+static bool section_over(struct message *m, struct span eol)
+{
+    m->flags |= m->header.flags;
+    m->state = STATE_BODY_DUE;
+    m->due_eol = eol;
+    if (!m->top->parent)
+        m->events->headers_end(m->ctx);
+    return buf_append(&m->due, header_line(&m->header));
+}
+
+static bool headers_text(struct message *m, struct span *s)
+{
+    enum header_result result = header_text(&m->header, s);
+    return result == HEADER_NO_FIELD ? section_over(m, SPAN_NONE) : result != HEADER_NO_MEMORY;
+}
+
+static bool headers_eol(struct message *m, struct span eol)
+{
+    enum header_result result = header_eol(&m->header, eol);
+
+    if (result == HEADER_NO_MEMORY || result == HEADER_MORE)
+        return result == HEADER_MORE;
+    return section_over(m, result == HEADER_NO_FIELD ? eol : SPAN_NONE);
+}
+
+/* ---- lines ---- */
+
+/* Text of a line that is no boundary. Takes from *s; stops where the header section ends. */
+static bool pass_text(struct message *m, struct span *s)
+{
+    m->line_start = false;
+    while (s->n && m->state == STATE_HEADERS)
+        if (!headers_text(m, s))
+            return false;
+    if (m->state != STATE_BODY)
+        return true;
+    struct span all = *s;
+    *s = span_skip(*s, s->n);
+    return body_text(m, all);
+}
+
+/* What is left when the header section ends in the middle belongs to the line that begins the body. */
+static bool pass_held(struct message *m)
+{
+    struct span held = {m->held, m->held_n};
+    m->held_n = 0;
+    return pass_text(m, &held) && buf_append(&m->due, held);
+}
+
+static bool may_be_boundary(const struct message *m)
+{
+    return m->held_n < 2 ? m->held[0] == '-' : m->held[1] == '-' && m->held_n < LINE_HELD;
+}
+
+/* At the start of a line inside a multipart: holds it while it may be a boundary. */
+static bool hold(struct message *m, struct span *s)
+{
+    while (s->n) {
+        m->held[m->held_n++] = s->p[0];
+        *s = span_skip(*s, 1);
+        if (!may_be_boundary(m))
+            return pass_held(m);
+    }
+    return true;
+}
+
+static bool line_text(struct message *m, struct span *s)
+{
+    if (m->in_multipart && m->line_start && !hold(m, s))
+        return false;
+    return s->n == 0 || pass_text(m, s);
+}
+
+static bool line_eol(struct message *m, struct span eol)
+{
+    struct span line = {m->held, m->held_n};
+
+    for (struct entity *e = line.n >= 2 ? m->top : NULL; e; e = e->parent) {
+        enum boundary which = BOUNDARY_NONE;
+        if (e->kind == ENTITY_MULTIPART)
+            which = entity_boundary(e, line, &m->flags);
+        if (which == BOUNDARY_NONE)
+            continue;
+        m->held_n = 0;
+        m->line_start = true;
+        return at_boundary(m, e, which);
+    }
+    if (line.n && !pass_held(m))
+        return false;
+    m->line_start = true;
+    return m->state == STATE_HEADERS ? headers_eol(m, eol) : body_eol(m, eol);
+}
+
+static size_t text_length(struct span s)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] != '\r' && s.p[n] != '\n')
+        n++;
+    return n;
+}
+
+/* One token from the front of *in. */
+static bool take(struct message *m, struct span *in)
+{
+    struct span text = m->cr ? cr : span_head(*in, text_length(*in));
+
+    if (in->p[0] == '\n') {
+        struct span eol = m->cr ? crlf : lf;
+        m->cr = false;
+        *in = span_skip(*in, 1);
+        return line_eol(m, eol);
+    }
+    if (text.n == 0) { /* a CR: the next byte tells */
+        m->cr = true;
+        *in = span_skip(*in, 1);
+        return true;
+    }
+    if (m->cr) {
+        m->cr = false;
+        return line_text(m, &text);
+    }
+    size_t n = text.n;
+    bool good = line_text(m, &text);
+    *in = span_skip(*in, n - text.n);
+    return good;
+}
+
+/* The body begins, perhaps with the line that ended the header section. That line is read anew: it may be a
+ * boundary of this entity, or a line of the message that this entity contains. */
+static bool resume_body(struct message *m)
+{
+    struct buf due = m->due;
+    struct span line = buf_span(&due), eol = m->due_eol;
+    bool good = begin_body(m);
+
+    m->due = (struct buf){0};
+    m->due_eol = SPAN_NONE;
+    m->line_start = true;
+    if (good && line.n)
+        good = line_text(m, &line) && buf_append(&m->due, line);
+    if (m->state == STATE_BODY_DUE)
+        m->due_eol = eol;
+    else if (good && eol.n)
+        good = line_eol(m, eol);
+    buf_free(&due);
+    return good;
+}
+
+/* ---- the surface ---- */
+
+bool message_feed(struct message *m, struct span *in)
+{
+    while (in->n && m->state != STATE_OVER) {
+        if (m->state == STATE_BODY_DUE) {
+            if (!resume_body(m))
+                return false;
+            continue;
+        }
+        if (!take(m, in))
+            return false;
+        if (m->state == STATE_BODY_DUE && !m->top->parent)
+            return true;
+    }
+    *in = span_skip(*in, in->n);
+    return true;
+}
+
+/* A line without its end: still a boundary, if it looks like one. */
+static bool end_line(struct message *m)
+{
+    struct span bare = m->cr ? cr : SPAN_NONE;
+
+    m->cr = false;
+    if (!line_text(m, &bare))
+        return false;
+    return m->line_start && m->held_n == 0 ? true : line_eol(m, SPAN_NONE);
+}
+
+bool message_end(struct message *m)
+{
+    do {
+        while (m->state == STATE_BODY_DUE)
+            if (!resume_body(m))
+                return false;
+        if (m->state == STATE_OVER)
+            return true;
+        if (!end_line(m))
+            return false;
+        if (m->top->parent)
+            continue;
+        if (m->state == STATE_HEADERS && !(header_end(&m->header) && section_over(m, SPAN_NONE)))
+            return false;
+        if (m->state == STATE_BODY_DUE)
+            return true;
+    } while (m->state == STATE_BODY_DUE);
+    if (!close_body(m))
+        return false;
+    while (m->top)
+        pop(m);
+    m->state = STATE_OVER;
+    return true;
+}
+
+unsigned message_flags(const struct message *m)
+{
+    return m->flags;
+}
+
 struct message *message_create(const struct message_limits *limits, const struct message_events *events,
                                void *ctx)
 {
     struct message *m = calloc(1, sizeof(*m));
-    (void)limits;
-    if (m) {
-        m->events = events;
-        m->ctx = ctx;
-    }
+    if (!m)
+        return NULL;
+    m->limits = *limits;
+    if (m->limits.header_bytes == 0)
+        m->limits.header_bytes = 256u << 10;
+    if (m->limits.field_bytes == 0)
+        m->limits.field_bytes = 64u << 10;
+    if (m->limits.depth == 0)
+        m->limits.depth = 20;
+    if (m->limits.parts == 0)
+        m->limits.parts = 1000;
+    m->events = events;
+    m->ctx = ctx;
+    m->line_start = true;
+    if (!push(m))
+        message_destroy(&m);
     return m;
 }
+
 void message_destroy(struct message **m)
 {
+    if (!*m)
+        return;
+    while ((*m)->top) {
+        struct entity *e = (*m)->top;
+        (*m)->top = e->parent;
+        entity_destroy(&e);
+    }
+    header_free(&(*m)->header);
+    buf_free(&(*m)->due);
+    buf_free(&(*m)->text);
+    charset_pool_free(&(*m)->pool);
     free(*m);
     *m = NULL;
-}
-bool message_feed(struct message *m, struct span *in)
-{
-    (void)m;
-    *in = span_skip(*in, in->n);
-    return true;
-}
-bool message_end(struct message *m)
-{
-    if (!m->over) {
-        m->over = true;
-        m->events->headers_end(m->ctx);
-    }
-    return true;
-}
-unsigned message_flags(const struct message *m)
-{
-    return m->flags;
 }

@@ -30,7 +30,11 @@ enum message_flags { /* what is not as it should be */
                      MESSAGE_CHARSET_UNKNOWN = 64,
                      MESSAGE_NO_CLOSING_BOUNDARY = 128,
                      MESSAGE_DUP_CONTENT_TYPE = 256,
-                     MESSAGE_BAD_HEADER = 512 /* a line in the header section that is no field */
+                     MESSAGE_BAD_HEADER =
+                         512, /* a line in the header section that is no field, or an odd one */
+                     MESSAGE_ODD_ENCODING =
+                         1024, /* a transfer encoding that is unknown, doubled, or that of a multipart */
+                     MESSAGE_ODD_BOUNDARY = 2048 /* a line that begins like a boundary and goes on */
 };
 
 struct message_part {

@@ -55,10 +55,11 @@ static struct span take_until(struct span *text, char stop)
 
 static void parse_one(struct span *text, struct parameter *p)
 {
-    size_t equal = span_find(*text, '='), end = span_find(*text, ';');
+    size_t end = span_find(*text, ';');
+    size_t equal = span_find(span_head(*text, end), '=');
 
     *p = (struct parameter){.section = -1};
-    if (equal > end || equal == text->n) { /* no value: skipped */
+    if (equal == end) { /* no value: skipped */
         *text = span_skip(*text, end + 1);
         return;
     }
@@ -86,13 +87,22 @@ void parameters_parse(struct span text, struct parameters *out)
         if (out->list[out->n].name.n)
             out->n++;
     }
+    out->more = text.n > 0;
 }
 
 /* ---- values ---- */
 
-static bool append_unquoted(const struct parameter *p, struct buf *out)
+struct span parameter_token(struct span s)
 {
-    struct span s = p->value;
+    size_t n = 0;
+    while (n < s.n && s.p[n] != ' ' && s.p[n] != '\t' && s.p[n] != '(')
+        n++;
+    return span_head(s, n);
+}
+
+static bool append_unquoted(const struct parameter *p, bool words, struct buf *out)
+{
+    struct span s = p->quoted || words ? p->value : parameter_token(p->value);
 
     while (p->quoted && s.n) {
         size_t n = span_find(s, '\\');
@@ -114,8 +124,9 @@ static bool append_percent_decoded(struct span s, struct buf *out)
             return false;
         s = span_skip(s, n);
         bool escape = s.n >= 3 && hex_digit(s.p[1]) >= 0 && hex_digit(s.p[2]) >= 0;
-        char byte = escape ? (char)(hex_digit(s.p[1]) << 4 | hex_digit(s.p[2])) : '%';
-        if (s.n && !buf_append(out, (struct span){&byte, 1}))
+        int byte = escape ? hex_digit(s.p[1]) << 4 | hex_digit(s.p[2]) : '%';
+        const char one = (char)byte;
+        if (s.n && !buf_append(out, (struct span){&one, 1}))
             return false;
         s = span_skip(s, escape ? 3 : 1);
     }
@@ -144,15 +155,15 @@ static const struct parameter *find_section(const struct parameters *p, struct s
 }
 
 /* The bytes of an extended value or of all its sections, from `first` on, and their charset. */
-static bool collect(const struct parameters *p, const struct parameter *first, struct span *charset_r,
-                    struct buf *bytes)
+static bool collect(const struct parameters *p, const struct parameter *first, bool words,
+                    struct span *charset_r, struct buf *bytes)
 {
     *charset_r = SPAN_NONE;
     for (const struct parameter *at = first; at; at = find_section(p, first->name, at->section + 1)) {
         struct span value = at->value;
         if (at == first && at->extended)
             *charset_r = take_charset(&value);
-        if (!(at->extended ? append_percent_decoded(value, bytes) : append_unquoted(at, bytes)))
+        if (!(at->extended ? append_percent_decoded(value, bytes) : append_unquoted(at, words, bytes)))
             return false;
         if (at->section < 0)
             break;
@@ -177,7 +188,7 @@ static bool append_reading(const struct parameters *p, const struct parameter *f
 {
     struct buf bytes = {0};
     struct span charset;
-    bool good = collect(p, first, &charset, &bytes);
+    bool good = collect(p, first, words, &charset, &bytes);
 
     if (good && words && !first->extended)
         good = words_decode(buf_span(&bytes), VALUE_MAX, pool, out, flags_r);

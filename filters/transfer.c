@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The transfer decoders. Each takes a byte at a time from any state, so the input may be cut anywhere; the output
- * of a stream is never longer than its input, so nothing can be blown up by decoding.
+/* The transfer decoders. Each takes a byte at a time from any state, so the input may be cut anywhere; the
+ * output of a stream is never longer than its input, so nothing can be blown up by decoding.
  *
  *   quoted-printable:   TEXT --'='--> EQUAL --digit--> DIGIT --digit--> byte, TEXT
  *                                       |--blank--> BLANK --+
@@ -9,7 +9,10 @@
 
 enum qp_state { QP_TEXT, QP_EQUAL, QP_DIGIT, QP_BLANK, QP_CR };
 
-void transfer_begin(struct transfer *t, enum transfer_kind kind) { *t = (struct transfer){.kind = kind}; }
+void transfer_begin(struct transfer *t, enum transfer_kind kind)
+{
+    *t = (struct transfer){.kind = kind};
+}
 
 int hex_digit(char c)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Content-Transfer-Encoding, undone as a stream (RFC 2045 6): base64 and quoted-printable. Lenient as mail
- * programs are: what does not belong is skipped or taken as it stands, and noted. Private to the message model. */
+ * programs are: what does not belong is skipped or taken as it stands, and noted. Private to the message
+ * model. */
 #ifndef FILTERS_TRANSFER_H
 #define FILTERS_TRANSFER_H
 
@@ -14,11 +15,11 @@ enum transfer_kind { TRANSFER_IDENTITY, TRANSFER_BASE64, TRANSFER_QP };
 
 struct transfer { /* set by transfer_begin; private but for kind and bad */
     enum transfer_kind kind;
-    bool bad;        /* something did not belong */
-    unsigned state;  /* QP: see transfer.c. base64: digits of the group so far */
-    uint32_t group;  /* base64 */
-    bool padded;     /* base64: a '=' was seen */
-    char high;       /* QP: the first hexadecimal digit */
+    bool bad;       /* something did not belong */
+    unsigned state; /* QP: see transfer.c. base64: digits of the group so far */
+    uint32_t group; /* base64 */
+    bool padded;    /* base64: a '=' was seen */
+    char high;      /* QP: the first hexadecimal digit */
 };
 
 void transfer_begin(struct transfer *t, enum transfer_kind kind);

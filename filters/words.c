@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Encoded words: =?charset?B or Q?text?=. Read as mail programs read them, not as they should be written: inside
- * other text, with blanks, of any length. Two with only blanks between them are one text, and a character that
- * was cut between them is whole again as long as the charset stays the same.
+/* Encoded words: =?charset?B or Q?text?=. Read as mail programs read them, not as they should be written:
+ * inside other text, with blanks, of any length. Two with only blanks between them are one text, and a
+ * character that was cut between them is whole again as long as the charset stays the same.
  *
  *   text  =?..?=  =?..?=  text          a word is found in one pass: once no "?=" follows, none is looked for
- *   `---literal---'`--joined--'          again, so 100,000 beginnings of words cost no more than their bytes */
+ *   `---literal---'`--joined--'          again, so 100,000 beginnings of words cost no more than their bytes
+ */
 #include "filters/words.h"
 
 #include "filters/message.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Text of header fields: unfolding (RFC 5322 2.2.3) and encoded words (RFC 2047). Private to the message model. */
+/* Text of header fields: unfolding (RFC 5322 2.2.3) and encoded words (RFC 2047). Private to the message
+ * model. */
 #ifndef FILTERS_WORDS_H
 #define FILTERS_WORDS_H
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define ANSWER_US      (60 * (uint64_t)US_PER_S) /* to build a generation, to take it */
+#define LEAVE_US       (10 * (uint64_t)US_PER_S) /* to end when nothing keeps it any more */
 #define BACKOFF_MIN_US (100 * (uint64_t)US_PER_MS)
 #define BACKOFF_MAX_US (5 * (uint64_t)US_PER_S)
 #define SHORT_LIFE_US  (1 * (uint64_t)US_PER_S) /* who dies younger than this is started again more slowly */
@@ -178,18 +179,17 @@ static void run_worker(const struct crew *c, const struct slot *s, int channel, 
     exit(worker_run(&env));
 }
 
+/* At once, unless it died young: then later and later, so that a worker that cannot live costs little. */
 static void start_later(struct slot *s)
 {
     uint64_t now = clock_mono_us();
-    bool young = now - s->started_us < SHORT_LIFE_US;
-    if (!young)
+    if (now - s->started_us >= SHORT_LIFE_US)
         s->backoff_us = 0;
-    s->restart_us = now + s->backoff_us;
-    s->backoff_us = s->backoff_us ? s->backoff_us * 2 : BACKOFF_MIN_US;
-    if (young && s->restart_us == now)
-        s->restart_us += BACKOFF_MIN_US;
+    else
+        s->backoff_us = s->backoff_us ? s->backoff_us * 2 : BACKOFF_MIN_US;
     if (s->backoff_us > BACKOFF_MAX_US)
         s->backoff_us = BACKOFF_MAX_US;
+    s->restart_us = now + s->backoff_us;
     set_state(s, CREW_DOWN);
 }
 
@@ -227,11 +227,12 @@ static bool round_is_on(const struct crew *c)
 
 static void leave(struct crew *c, struct slot *s, enum control_kind how)
 {
-    if (s->state == CREW_DOWN)
-        return;
-    /* Who has not taken a generation yet has no session. */
-    tell_short(c, s, s->state == CREW_STARTING ? CONTROL_STOP : how, 0);
+    if (s->state == CREW_STARTING)
+        how = CONTROL_STOP; /* who has not taken a generation yet has no session */
+    uint64_t drain = how == CONTROL_DRAIN ? c->current->check->conf->timeouts.drain : 0;
+    tell_short(c, s, how, 0);
     set_state(s, CREW_LEAVING);
+    s->deadline_us = clock_mono_us() + drain + LEAVE_US;
 }
 
 static size_t staying(const struct crew *c)

@@ -1,1 +1,194 @@
-int main(void) { return 0; }
+/* SPDX-License-Identifier: MIT */
+/* The command line: what is asked for, and the exit code. Everything else is the supervisor's (supervisor.c) or a
+ * check of the configuration that starts nothing. */
+#include "filters/loader.h"
+#include "proxy/generation.h"
+#include "proxy/schema_out.h"
+#include "proxy/supervisor.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct request {
+    const char *file;
+    int (*action)(const struct request *r);
+};
+
+struct option_row {
+    char letter;
+    const char *word;
+    const char *argument; /* NULL: takes none */
+    int (*action)(const struct request *r);
+    const char *help;
+};
+
+static int run_daemon(const struct request *r);
+static int run_check(const struct request *r);
+static int run_dump(const struct request *r);
+static int run_schema(const struct request *r);
+static int run_version(const struct request *r);
+static int run_help(const struct request *r);
+
+static const struct option_row rows[] = {
+    {'c', "config", "FILE", NULL, "the configuration; without another option, run with it in the foreground"},
+    {'t', "check", NULL, run_check, "check the configuration and end; nothing is bound or connected"},
+    {'T', "dump", NULL, run_dump, "show the configuration in force, defaults included, and end"},
+    {'S', "schema", NULL, run_schema, "show the JSON Schema of configurations and end"},
+    {'v', "version", NULL, run_version, "show the version and end"},
+    {'h', "help", NULL, run_help, "show this and end"},
+};
+
+/* ---- what can be asked for ---- */
+
+static int run_daemon(const struct request *r)
+{
+    return supervisor_run(r->file);
+}
+
+static void print_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    (void)fprintf(stderr, "%s\n", line);
+}
+
+/* The whole check that a start makes, up to the sockets. NULL: the errors are on stderr. */
+static struct generation *check(const char *file)
+{
+    struct diags diags = {0};
+    struct tls_ticket_keys tickets = {0}; /* encrypts nothing: no connection will be made */
+    struct generation_env env = {.tickets = &tickets};
+    struct generation *g = generation_check(&env, file, 1, &diags);
+    diag_print(&diags, print_line, NULL);
+    diag_free(&diags);
+    return g;
+}
+
+static int run_check(const struct request *r)
+{
+    struct generation *g = check(r->file);
+    int exit_code = g ? EXIT_GOOD : EXIT_CONFIG;
+    generation_free(&g);
+    return exit_code;
+}
+
+static int put_out(struct buf *text, bool made)
+{
+    struct span s = buf_span(text);
+    bool good = made && fwrite(s.p, 1, s.n, stdout) == s.n && fflush(stdout) == 0;
+    if (!good)
+        (void)fprintf(stderr, "postern: %s\n", made ? strerror(errno) : "no memory");
+    buf_free(text);
+    return good ? EXIT_GOOD : EXIT_FAILED;
+}
+
+static int run_dump(const struct request *r)
+{
+    struct buf text = {0};
+    struct generation *g = check(r->file);
+    if (!g)
+        return EXIT_CONFIG;
+    int exit_code = put_out(&text, conf_dump(g->check->conf, &text));
+    generation_free(&g);
+    return exit_code;
+}
+
+static int run_schema(const struct request *r)
+{
+    struct buf text = {0};
+    (void)r;
+    return put_out(&text, schema_out(&text));
+}
+
+static int run_version(const struct request *r)
+{
+    (void)r;
+    struct buf text = {0};
+    return put_out(&text, buf_printf(&text, "postern %s\n", POSTERN_VERSION));
+}
+
+#define USAGE "usage: postern -c FILE [-t | -T]\n       postern --schema | --version | --help\n"
+
+static bool help_text(struct buf *text)
+{
+    bool good = buf_printf(text, USAGE "\n");
+    for (size_t i = 0; good && i < COUNT_OF(rows); i++) {
+        const struct option_row *o = &rows[i];
+        char left[64];
+        (void)snprintf(left, sizeof left, "-%c, --%s%s%s", o->letter, o->word, o->argument ? " " : "",
+                       o->argument ? o->argument : "");
+        good = buf_printf(text, "  %-20s %s\n", left, o->help);
+    }
+    return good && buf_printf(text, "\nExit codes: 0 good, 1 failed, 2 usage, 78 the configuration has errors.\n");
+}
+
+static int run_help(const struct request *r)
+{
+    (void)r;
+    struct buf text = {0};
+    return put_out(&text, help_text(&text));
+}
+
+/* ---- the command line ---- */
+
+/* `what` NULL: getopt has said it. */
+static int usage(const char *what)
+{
+    if (what)
+        (void)fprintf(stderr, "postern: %s\n", what);
+    (void)fprintf(stderr, USAGE);
+    return EXIT_USAGE;
+}
+
+/* getopt's own tables, made from ours. */
+static void fill_getopt(char letters[2 * COUNT_OF(rows) + 1], struct option words[COUNT_OF(rows) + 1])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        letters[n++] = rows[i].letter;
+        if (rows[i].argument)
+            letters[n++] = ':';
+        words[i] = (struct option){rows[i].word, rows[i].argument ? required_argument : no_argument, NULL,
+                                   rows[i].letter};
+    }
+    letters[n] = '\0';
+    words[COUNT_OF(rows)] = (struct option){0};
+}
+
+/* false: getopt has said why. */
+static bool parse(int argc, char **argv, struct request *r)
+{
+    char letters[2 * COUNT_OF(rows) + 1];
+    struct option words[COUNT_OF(rows) + 1];
+    fill_getopt(letters, words);
+    for (int letter; (letter = getopt_long(argc, argv, letters, words, NULL)) != -1;) {
+        const struct option_row *row = NULL;
+        for (size_t i = 0; i < COUNT_OF(rows); i++)
+            if (rows[i].letter == letter)
+                row = &rows[i];
+        if (!row)
+            return false;
+        if (row->argument)
+            r->file = optarg;
+        else
+            r->action = row->action;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct request r = {.action = run_daemon};
+    if (!parse(argc, argv, &r))
+        return usage(NULL);
+    if (optind < argc)
+        return usage("there is an argument too many");
+    bool needs_file = r.action == run_daemon || r.action == run_check || r.action == run_dump;
+    if (needs_file && !r.file)
+        return usage("which configuration? -c FILE is missing");
+    (void)signal(SIGPIPE, SIG_IGN);
+    return r.action(&r);
+}

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SHARED_MAX       64 /* memories of one generation */
 #define SHARED_NAME_MAX  255

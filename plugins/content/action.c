@@ -5,13 +5,12 @@
  *   word    code enhanced text             code and enhanced may be absent; both must agree with the word */
 #include "action.h"
 
-#include "suggest.h"
+#include "names.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 struct action_row {
     const char *word;
@@ -186,7 +185,7 @@ bool action_parse(struct source *s, size_t at, struct rule *rule)
     size_t end = source_word_end(s, at);
     size_t n = end - at;
     for (size_t i = 0; i < ROWS; i++)
-        if (strncasecmp(rows[i].word, s->text + at, n) == 0 && rows[i].word[n] == '\0') {
+        if (name_is(s->text + at, n, rows[i].word)) {
             rule->action = rows[i].action;
             return rows[i].arguments(s, source_skip_blanks(s, end), &rows[i], rule);
         }

@@ -5,7 +5,7 @@
 
 #include "window.h"
 
-#include <postern/filter.h>
+#include "postern/filter.h"
 
 enum body_state { BODY_START, BODY_IN_HEADER, BODY_IN_LINES };
 

@@ -13,11 +13,11 @@
 
 #include "body.h"
 #include "judge.h"
+#include "names.h"
 #include "options.h"
 #include "window.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 struct session {
     struct judge judge;
@@ -122,7 +122,7 @@ static bool same_name(struct postern_span name, const char *wanted)
 {
     while (name.n > 0 && (name.p[name.n - 1] == ' ' || name.p[name.n - 1] == '\t'))
         name.n--; /* "Subject : x" is read as Subject by many */
-    return name.n > 0 && strncasecmp(name.p, wanted, name.n) == 0 && wanted[name.n] == '\0';
+    return name_is(name.p, name.n, wanted);
 }
 
 static void try_whole_field(struct session *s, struct postern_tx *tx, const struct postern_event *ev)

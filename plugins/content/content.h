@@ -6,7 +6,7 @@
 #include "match.h"
 #include "rules.h"
 
-#include <postern/filter.h>
+#include "postern/filter.h"
 
 enum on_match_error { ON_ERROR_TEMPFAIL, ON_ERROR_SKIP, ON_ERROR_REJECT }; /* as the option lists them */
 

@@ -9,13 +9,12 @@
 #include "rules.h"
 
 #include "action.h"
+#include "names.h"
 #include "source.h"
-#include "suggest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const char *const scope_names[SCOPES + 1] = {
     [SCOPE_HELO] = "helo",         [SCOPE_FROM] = "from", [SCOPE_TO] = "to",
@@ -37,7 +36,7 @@ static struct rule_list *field_list(struct rule_set *set, const char *name, size
 {
     struct rule_field **at = &set->fields;
     for (; *at; at = &(*at)->next)
-        if (strncasecmp((*at)->name, name, n) == 0 && (*at)->name[n] == '\0')
+        if (name_is(name, n, (*at)->name))
             return &(*at)->rules;
     struct rule_field *made = calloc(1, sizeof *made);
     if (!made)
@@ -63,7 +62,7 @@ static void unknown_scope(struct source *s, size_t at, size_t n)
 static enum scope find_scope(const char *p, size_t n)
 {
     for (int i = 0; i < SCOPES; i++)
-        if (strncmp(scope_names[i], p, n) == 0 && scope_names[i][n] == '\0')
+        if (name_is(p, n, scope_names[i]))
             return (enum scope)i;
     return SCOPES;
 }

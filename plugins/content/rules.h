@@ -20,7 +20,7 @@
 
 #include "match.h"
 
-#include <postern/filter.h>
+#include "postern/filter.h"
 
 enum {
     RULES_MAX = 100000,  /* of one instance */

@@ -5,7 +5,7 @@
 
 #include "match.h"
 
-#include <postern/filter.h>
+#include "postern/filter.h"
 
 enum {
     SOURCE_LINE_MAX = 16 * 1024, /* bytes of one rule with its continuations */

@@ -266,7 +266,7 @@ static struct postern_span read_password(struct reader *r, struct ratelimit *f)
         WRONG(r, file, "either password or password_file, not both");
     else if (file)
         password = read_password_file(r, f, file);
-    if (text_of(r, SPAN("user")).n && !password.n)
+    else if (text_of(r, SPAN("user")).n && !password.n)
         WRONG(r, place_of(r, SPAN("user")), "a user without a password: add password or password_file");
     return password;
 }

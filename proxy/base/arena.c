@@ -7,8 +7,8 @@
  * arena_reset or arena_destroy. */
 #include "base/arena.h"
 
-#include <stdarg.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdint.h>
 
 #define FIRST_CHUNK   1024u /* a small transaction fits */

@@ -16,8 +16,8 @@ void arena_reset(struct arena *a);    /* empties it and gives every chunk back *
 
 /* Zeroed, aligned for any type. NULL: the limit, or no memory. */
 MUST_CHECK void *arena_alloc(struct arena *a, size_t n);
-/* A copy, with a NUL behind it that is not counted. On failure p is NULL (also for an empty span: p is not NULL
- * on success). */
+/* A copy, with a NUL behind it that is not counted. On failure p is NULL (also for an empty span: p is not
+ * NULL on success). */
 MUST_CHECK struct span arena_span(struct arena *a, struct span s);
 MUST_CHECK char *arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 size_t arena_bytes(const struct arena *a); /* held now, chunks included */

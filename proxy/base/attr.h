@@ -3,8 +3,8 @@
 #ifndef BASE_ATTR_H
 #define BASE_ATTR_H
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(at, first) __attribute__((__format__(__printf__, at, first)))
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNT_OF(array)        (sizeof(array) / sizeof((array)[0]))
 
 #endif

@@ -10,7 +10,8 @@
 
 #define SMALLEST 512u
 
-/* Moves what waits to memory with room for n more. It grows by doubling, so that n appends copy O(n) bytes. */
+/* Moves what waits to memory with room for n more. It grows by doubling, so that n appends copy O(n) bytes.
+ */
 static bool grow(struct buf *b, size_t n)
 {
     size_t len = buf_len(b);

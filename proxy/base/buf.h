@@ -29,8 +29,14 @@ static inline struct span buf_span(const struct buf *b)
 {
     return (struct span){b->data ? b->data + b->start : NULL, b->end - b->start};
 }
-static inline size_t buf_len(const struct buf *b) { return b->end - b->start; }
+static inline size_t buf_len(const struct buf *b)
+{
+    return b->end - b->start;
+}
 /* How much can be added without a copy or an allocation. */
-static inline size_t buf_room(const struct buf *b) { return b->cap - b->end; }
+static inline size_t buf_room(const struct buf *b)
+{
+    return b->cap - b->end;
+}
 
 #endif

@@ -28,8 +28,8 @@ void clock_text(uint64_t wall_us, char out[CLOCK_TEXT])
     struct tm t = {0};
     (void)gmtime_r(&seconds, &t);
     /* The remainders change nothing; they tell the compiler that the text fits. */
-    (void)snprintf(out, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(t.tm_year + 1900) % 10000u,
-                   (unsigned)(t.tm_mon + 1) % 100u, (unsigned)t.tm_mday % 100u, (unsigned)t.tm_hour % 100u,
-                   (unsigned)t.tm_min % 100u, (unsigned)t.tm_sec % 100u,
-                   (unsigned)(wall_us % US_PER_S / US_PER_MS));
+    (void)snprintf(out, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+                   (unsigned)(t.tm_year + 1900) % 10000u, (unsigned)(t.tm_mon + 1) % 100u,
+                   (unsigned)t.tm_mday % 100u, (unsigned)t.tm_hour % 100u, (unsigned)t.tm_min % 100u,
+                   (unsigned)t.tm_sec % 100u, (unsigned)(wall_us % US_PER_S / US_PER_MS));
 }

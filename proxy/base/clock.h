@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Time in microseconds. What measures a duration or a deadline uses the monotonic clock; the wall clock is for
- * people (logs). */
+/* Time in microseconds. What measures a duration or a deadline uses the monotonic clock; the wall clock is
+ * for people (logs). */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

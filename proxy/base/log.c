@@ -3,10 +3,10 @@
  *
  *   log_end, log_plain -> log_write -> [ prefix of the target ][ line ] -> one write
  *
- * The process that opened a log owns it; its workers inherit it with the descriptor and count their own losses.
- * It lives until log_close. Writing never waits: a descriptor of ours is non-blocking, one that we share with
- * others (stderr) is asked first, because making it non-blocking would change it for them too. SIGPIPE is to be
- * ignored by the process, as in every network daemon. */
+ * The process that opened a log owns it; its workers inherit it with the descriptor and count their own
+ * losses. It lives until log_close. Writing never waits: a descriptor of ours is non-blocking, one that we
+ * share with others (stderr) is asked first, because making it non-blocking would change it for them too.
+ * SIGPIPE is to be ignored by the process, as in every network daemon. */
 #include "base/log.h"
 #include "base/clock.h"
 #include "base/log_target.h"
@@ -39,7 +39,8 @@ struct log {
     uint64_t lost;
 };
 
-static const unsigned severities[] = {[LOG_AT_ERROR] = 3, [LOG_AT_WARN] = 4, [LOG_AT_INFO] = 6, [LOG_AT_DEBUG] = 7};
+static const unsigned severities[] = {
+    [LOG_AT_ERROR] = 3, [LOG_AT_WARN] = 4, [LOG_AT_INFO] = 6, [LOG_AT_DEBUG] = 7};
 
 /* ---- opening ---- */
 
@@ -195,8 +196,9 @@ static size_t syslog_prefix(char out[PREFIX_MAX], unsigned severity)
     time_t now = (time_t)(clock_wall_us() / US_PER_S);
     struct tm t = {0};
     (void)localtime_r(&now, &t); /* RFC 3164 4.1.2 wants local time */
-    int n = snprintf(out, PREFIX_MAX, "<%u>%s %2d %02d:%02d:%02d postern[%d]: ", SYSLOG_FACILITY * 8 + severity,
-                     months[t.tm_mon % 12], t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (int)getpid());
+    int n =
+        snprintf(out, PREFIX_MAX, "<%u>%s %2d %02d:%02d:%02d postern[%d]: ", SYSLOG_FACILITY * 8 + severity,
+                 months[t.tm_mon % 12], t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (int)getpid());
     return n > 0 && n < PREFIX_MAX ? (size_t)n : 0;
 }
 

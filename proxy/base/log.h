@@ -20,11 +20,13 @@ enum log_level { LOG_AT_ERROR, LOG_AT_WARN, LOG_AT_INFO, LOG_AT_DEBUG };
 
 struct log; /* owned by the process that made it; inherited by its workers */
 
-/* `to`: "stderr", "syslog" (the socket /dev/log, RFC 3164 form; "syslog:PATH" is another socket), "journal" (stderr with <N> priority prefixes)
- * or the path of a file, appended to. NULL with errno set when it cannot be opened. */
+/* `to`: "stderr", "syslog" (the socket /dev/log, RFC 3164 form; "syslog:PATH" is another socket), "journal"
+ * (stderr with <N> priority prefixes) or the path of a file, appended to. NULL with errno set when it cannot
+ * be opened. */
 MUST_CHECK struct log *log_open(struct span to, enum log_format format, enum log_level level);
 void log_close(struct log **l);
-MUST_CHECK bool log_reopen(struct log *l); /* SIGUSR1: after the file was rotated; keeps the old one on failure */
+/* SIGUSR1: after the file was rotated. Keeps the old one on failure. */
+MUST_CHECK bool log_reopen(struct log *l);
 uint64_t log_lost(const struct log *l);
 int log_fd(const struct log *l);
 

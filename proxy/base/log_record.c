@@ -4,11 +4,11 @@
  *   time=… level=info event=transaction key=value key="quoted value" cut=true
  *   {"time":"…","level":"info","event":"transaction","key":"value","cut":true}
  *
- * A field is written whole or not at all: where the line has no room for it, what was begun of it is taken back.
- * Octets outside printable ASCII become \xNN in logfmt. In JSON, characters become \uNNNN, and octets that are
- * no UTF-8 become the text \xNN. */
-#include "base/log.h"
+ * A field is written whole or not at all: where the line has no room for it, what was begun of it is taken
+ * back. Octets outside printable ASCII become \xNN in logfmt. In JSON, characters become \uNNNN, and octets
+ * that are no UTF-8 become the text \xNN. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/log_target.h"
 #include "base/utf8.h"
 
@@ -194,8 +194,8 @@ void log_begin(struct log_record *r, struct log *l, enum log_level level, const 
         return;
     static const char blank[TIME_WIDTH] = {0};
     bool json = is_json(r);
-    bool fits = put(r, json ? SPAN_LIT("{\"time\":\"") : SPAN_LIT("time=")) && put(r, span_make(blank, TIME_WIDTH)) &&
-                (!json || put(r, SPAN_LIT("\"")));
+    bool fits = put(r, json ? SPAN_LIT("{\"time\":\"") : SPAN_LIT("time=")) &&
+                put(r, span_make(blank, TIME_WIDTH)) && (!json || put(r, SPAN_LIT("\"")));
     r->cut = !fits;
     log_cstr(r, "level", level_names[level]);
     log_cstr(r, "event", event);

@@ -9,6 +9,10 @@
 #include <string.h>
 #include <strings.h>
 
+/* With clang, glibc's fortified headers define these as macros. */
+#undef sprintf
+#undef vsprintf
+
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atof gets
 
 #endif

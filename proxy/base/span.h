@@ -18,20 +18,38 @@ struct span {
 /* For printf's "%.*s". */
 #define SPAN_FMT(s) (int)((s).n > 4096 ? 4096 : (s).n), ((s).p ? (s).p : "")
 
-static inline struct span span_make(const char *p, size_t n) { return (struct span){p, n}; }
+static inline struct span span_make(const char *p, size_t n)
+{
+    return (struct span){p, n};
+}
 
 /* A C string of our own (a constant, an option), never one from outside. */
-static inline struct span span_of(const char *own) { return (struct span){own, own ? strlen(own) : 0}; }
+static inline struct span span_of(const char *own)
+{
+    return (struct span){own, own ? strlen(own) : 0};
+}
 
 static inline bool span_eq(struct span a, struct span b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-static inline char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
-static inline char ascii_upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 32) : c; }
-static inline bool ascii_digit(char c) { return c >= '0' && c <= '9'; }
-static inline bool ascii_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+static inline char ascii_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+}
+static inline bool ascii_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static inline bool ascii_alpha(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 /* Equal but for the case of ASCII letters; no locale. */
 static inline bool span_ieq(struct span a, struct span b)

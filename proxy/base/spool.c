@@ -27,7 +27,7 @@ struct spool {
     size_t memory_cap;
 
     int fd;
-    char *block;          /* file bytes from block_at on */
+    char *block; /* file bytes from block_at on */
     uint64_t block_at;
     size_t block_n;
     bool block_unwritten; /* they are not in the file yet */

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-struct spool_budget {   /* one a worker; counts are kept by the spools */
+struct spool_budget {    /* one a worker; counts are kept by the spools */
     uint64_t memory_max; /* bytes of all bodies in memory */
     uint64_t disk_max;   /* bytes of all bodies in files */
     uint64_t memory_used, disk_used;

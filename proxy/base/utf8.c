@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads one UTF-8 character. The ranges are those of the table in RFC 3629 section 4: the second octet decides
- * about overlong forms, surrogates and the end of Unicode. Owns nothing. */
+/* Reads one UTF-8 character. The ranges are those of the table in RFC 3629 section 4: the second octet
+ * decides about overlong forms, surrogates and the end of Unicode. Owns nothing. */
 #include "base/utf8.h"
 
 /* A lead octet from `first` to `last` wants `more` octets, the first of them from `low` to `high`. */

@@ -189,8 +189,10 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         return ticket_setup(t->keys.key[0], iv, cipher, mac, 1) ? 1 : -1;
     }
     for (int i = 0; i < (t->keys.previous ? 2 : 1); i++)
-        if (memcmp(name, t->keys.key[i], TICKET_NAME) == 0)
-            return ticket_setup(t->keys.key[i], iv, cipher, mac, 0) ? i + 1 : -1;
+        if (memcmp(name, t->keys.key[i], TICKET_NAME) == 0) {
+            bool renew = i > 0 || SSL_version(ssl) >= TLS1_3_VERSION; /* there a ticket is used once only */
+            return !ticket_setup(t->keys.key[i], iv, cipher, mac, 0) ? -1 : renew ? 2 : 1;
+        }
     return 0;
 }
 

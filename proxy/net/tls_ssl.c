@@ -36,7 +36,7 @@ void tls_ssl_free(SSL **sslp)
         return;
     struct tls_tie *tie = SSL_get_app_data(ssl);
     /* Else OpenSSL would take a session whose end was not seen for one that must not be resumed. That rule is
-     * older than TLS 1.1 and has no use since. */
+     * older than TLS 1.1 and has no use since. After a failure of TLS itself it is right. */
     if (SSL_is_init_finished(ssl))
         SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(ssl);

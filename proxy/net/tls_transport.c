@@ -22,29 +22,29 @@ static void alert_stranger(struct transport *t, int reason)
         (void)send(t->fd, unexpected_message, sizeof unexpected_message, MSG_NOSIGNAL);
 }
 
+/* OpenSSL itself forgets this when it fails. */
+static const char *where(const struct transport *t) { return t->established ? "TLS" : "TLS handshake"; }
+
 static enum transport_result fail_protocol(struct transport *t)
 {
-    bool greeted = SSL_is_init_finished(t->ssl) != 0;
-    const char *where = greeted ? "TLS" : "TLS handshake";
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_REASON(code);
     long verdict = SSL_get_verify_result(t->ssl);
     if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        return transport_fail(t, "%s", greeted ? "TLS connection cut without close_notify"
-                                               : "TLS handshake: the peer closed the connection");
+        return transport_fail(t, "%s", t->established ? "TLS connection cut without close_notify"
+                                                      : "TLS handshake: the peer closed the connection");
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
         return transport_fail(t, "TLS handshake: the peer's certificate was refused: %s",
                               X509_verify_cert_error_string(verdict));
-    if (!greeted)
+    if (!t->established)
         alert_stranger(t, reason);
     const char *text = ERR_reason_error_string(code);
-    return transport_fail(t, "%s: %s", where, text ? text : "protocol error");
+    return transport_fail(t, "%s: %s", where(t), text ? text : "protocol error");
 }
 
 static enum transport_result fail_system(struct transport *t, int error)
 {
-    const char *where = SSL_is_init_finished(t->ssl) ? "TLS" : "TLS handshake";
-    return transport_fail(t, "%s: %s", where, error ? strerror(error) : "connection cut");
+    return transport_fail(t, "%s: %s", where(t), error ? strerror(error) : "connection cut");
 }
 
 static enum transport_result translate(struct transport *t, int returned)
@@ -75,7 +75,9 @@ static void before_call(void)
 static enum transport_result tls_handshake(struct transport *t)
 {
     before_call();
-    return translate(t, SSL_do_handshake(t->ssl));
+    enum transport_result r = translate(t, SSL_do_handshake(t->ssl));
+    t->established = r == TRANSPORT_DONE;
+    return r;
 }
 
 /* SSL_read gives one record at most; several are put together, so that the owner sees large pieces. */
@@ -96,7 +98,7 @@ static enum transport_result tls_read(struct transport *t, char *p, size_t n, si
             break;
     }
     t->read_failed = r == TRANSPORT_FAILED;
-    /* Want and EOF come again when asked again, so nothing is lost by telling of the bytes first. */
+    /* The bytes first. An end that came behind them is pending, and is told by the next read. */
     return *got_r ? TRANSPORT_DONE : r;
 }
 
@@ -109,7 +111,7 @@ static enum transport_result tls_write(struct transport *t, struct span bytes, s
 
 static enum transport_result tls_shutdown(struct transport *t)
 {
-    if (SSL_is_init_finished(t->ssl)) {
+    if (t->established) {
         before_call();
         int n = SSL_shutdown(t->ssl);
         if (n < 0 && translate(t, n) == TRANSPORT_WANTS_WRITE)
@@ -119,6 +121,9 @@ static enum transport_result tls_shutdown(struct transport *t)
     return tcp_transport.shutdown(t);
 }
 
-static bool tls_pending(const struct transport *t) { return SSL_has_pending(t->ssl) != 0; }
+static bool tls_pending(const struct transport *t)
+{
+    return SSL_has_pending(t->ssl) || t->read_failed || (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN);
+}
 
 const struct transport_ops tls_transport = {tls_handshake, tls_read, tls_write, tls_shutdown, tls_pending};

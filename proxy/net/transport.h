@@ -37,6 +37,7 @@ struct transport {
     int fd;           /* -1: none */
     SSL *ssl;         /* from tls_server_ssl or tls_client_ssl; NULL: none */
     char *why;        /* the last failure */
+    bool established; /* the handshake is done */
     bool read_failed; /* met while bytes were already there: it is reported by the next read */
 };
 

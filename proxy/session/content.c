@@ -95,7 +95,7 @@ static bool far_too_much(const struct session *s)
 
 static void content_over(struct session *s);
 
-void content_feed(struct session *s, struct span *in)
+void content_receive(struct session *s, struct span *in)
 {
     struct tx *t = s->tx;
     struct span piece;

@@ -178,7 +178,7 @@ MUST_CHECK struct span lower_copy(struct arena *a, struct span s);
 /* content.c */
 void content_begin(struct session *s, struct cmd *data); /* asks DATA's filters */
 void content_start(struct session *s, struct cmd *data); /* they agree: 354 */
-void content_feed(struct session *s, struct span *in);
+void content_receive(struct session *s, struct span *in);
 void content_release(struct session *s, struct cmd *data); /* END's filters agree */
 void content_pump(struct session *s);
 void content_leg_reply(struct session *s, enum upleg_kind kind, unsigned code, struct span bytes);

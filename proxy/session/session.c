@@ -2,7 +2,7 @@
 /* The engine's frame: the life of a session, feeding it, the queue of commands, and time.
  *
  *   session_feed --> by mode:  COMMAND  line -> cmd at the end of the queue
- *                              CONTENT  content_feed
+ *                              CONTENT  content_receive
  *                              AUTH     auth_line
  *   session_run  --> begins the next command that may, sends upstream what is ready, lets replies leave
  *
@@ -421,7 +421,7 @@ static bool feed_content(struct session *s, struct span *in)
 {
     if (s->tx->paused)
         return false;
-    content_feed(s, in);
+    content_receive(s, in);
     return true;
 }
 

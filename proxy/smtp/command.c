@@ -16,7 +16,8 @@ enum { SYNC = VERB_IS_SYNC, OPEN = VERB_IS_OPEN, NOTLS = VERB_IS_NOTLS, REFUSED 
 
 static const struct verb_info verbs[VERBS] = {
     [VERB_UNKNOWN] = {{"", 0}, VERB_ARG_OPTIONAL, 0},
-#define VERB(id, text, rule, bits) [VERB_##id] = {{text, sizeof text - 1}, VERB_ARG_##rule, (unsigned)(bits)},
+#define VERB(id, text, rule, bits)                                                                           \
+    [VERB_##id] = {{text, sizeof(text) - 1}, VERB_ARG_##rule, (unsigned)(bits)},
 #include "smtp/verbs.def"
 #undef VERB
 };

@@ -32,11 +32,11 @@ struct command {
 
 enum command_error {
     COMMAND_OK,
-    COMMAND_UNKNOWN,       /* 500 5.5.1, or 502 for a verb that is REFUSED: see its flags */
-    COMMAND_SYNTAX,        /* 500 5.5.2: empty, leading blank, control or (outside UTF-8) 8-bit octets */
-    COMMAND_NO_ARGUMENT,   /* 501 5.5.4 */
-    COMMAND_HAS_ARGUMENT,  /* 501 5.5.4 */
-    COMMAND_UTF8           /* 500 5.5.2: octets above 127 that are not well-formed UTF-8 (no overlong, no surrogate) */
+    COMMAND_UNKNOWN,      /* 500 5.5.1, or 502 for a verb that is REFUSED: see its flags */
+    COMMAND_SYNTAX,       /* 500 5.5.2: empty, leading blank, control octets other than a tab */
+    COMMAND_NO_ARGUMENT,  /* 501 5.5.4 */
+    COMMAND_HAS_ARGUMENT, /* 501 5.5.4 */
+    COMMAND_UTF8          /* 500 5.5.2: octets above 127 that are not well-formed UTF-8 */
 };
 
 /* out->verb is set whenever the word was recognised, also when the argument is wrong. */

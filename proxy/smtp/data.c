@@ -135,7 +135,8 @@ static struct span decode_after_cr(struct data_decoder *d, struct span *in)
     return d->normalize ? SPAN_LIT(" ") : SPAN_LIT("\r");
 }
 
-/* After a dot at a line start, and perhaps a CR. What is not the end leaves the dot out and is looked at again. */
+/* After a dot at a line start, and perhaps a CR. What is not the end leaves the dot out and is looked at
+ * again. */
 static enum data_result decode_after_dot(struct data_decoder *d, struct span *in)
 {
     bool had_cr = d->state == AT_DOT_CR;

@@ -2,7 +2,8 @@
 /* EHLO keywords: from the upstream's lines to a set, from a set to our own lines. Owns nothing; the struct is
  * the caller's, and all it holds is inside it.
  *
- *   "250-SIZE 1000" -> ehlo_take -> struct ehlo -> ehlo_offer (policy) -> struct ehlo -> ehlo_print -> bytes */
+ *   "250-SIZE 1000" -> ehlo_take -> struct ehlo -> ehlo_offer (policy) -> struct ehlo -> ehlo_print -> bytes
+ */
 #include "smtp/ehlo.h"
 
 #include <inttypes.h>
@@ -18,7 +19,7 @@ struct row {
 };
 
 static const struct row rows[CAPBITS] = {
-#define CAP(id, word, how) {{word, sizeof word - 1}, CAP_##id, how},
+#define CAP(id, word, how) {{word, sizeof(word) - 1}, CAP_##id, how},
 #include "smtp/ehlo.def"
 #undef CAP
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a server offers in its EHLO reply (RFC 5321 4.1.1.1): read from the upstream, masked by policy, printed
- * anew for the client. Pure. */
+/* What a server offers in its EHLO reply (RFC 5321 4.1.1.1): read from the upstream, masked by policy,
+ * printed anew for the client. Pure. */
 #ifndef SMTP_EHLO_H
 #define SMTP_EHLO_H
 
@@ -26,9 +26,9 @@ enum cap {
 #define EHLO_AUTH_MAX 256
 
 struct ehlo {
-    uint32_t caps;               /* bits of enum cap */
-    uint64_t size;               /* SIZE's value; 0: none said */
-    char auth[EHLO_AUTH_MAX];    /* mechanisms, upper case, one space between, no NUL; auth_n bytes */
+    uint32_t caps;            /* bits of enum cap */
+    uint64_t size;            /* SIZE's value; 0: none said */
+    char auth[EHLO_AUTH_MAX]; /* mechanisms, upper case, one space between, no NUL; auth_n bytes */
     size_t auth_n;
 };
 
@@ -36,10 +36,10 @@ struct ehlo {
  * limit are ignored. Both "AUTH A B" and "AUTH=A B" are taken; lists are joined without doubles. */
 void ehlo_take(struct ehlo *e, struct span line);
 
-/* What may be offered to a client: RELAY and AUTH capabilities of `upstream`, without those in `deny`, and the
- * OWN ones in `own`; SIZE is the smaller of the upstream's and max_size (0: no limit of ours). Mechanisms that
- * bind to the TLS channel, or that need the server to see it (…-PLUS, EXTERNAL, and GSSAPI, whose security
- * layer postern could not follow), are left out; AUTH without any mechanism left is not offered. */
+/* What may be offered to a client: RELAY and AUTH capabilities of `upstream`, without those in `deny`, and
+ * the OWN ones in `own`; SIZE is the smaller of the upstream's and max_size (0: no limit of ours). Mechanisms
+ * that bind to the TLS channel, or that need the server to see it (…-PLUS, EXTERNAL, and GSSAPI, whose
+ * security layer postern could not follow), are left out; AUTH without any mechanism left is not offered. */
 struct ehlo ehlo_offer(const struct ehlo *upstream, uint32_t own, uint32_t deny, uint64_t max_size);
 
 /* "250-hostname\r\n250-…\r\n250 LAST\r\n" */

@@ -34,8 +34,8 @@ static size_t plain_run(const struct line *l, struct span in)
     return n;
 }
 
-/* The stream is not to be trusted. A caller who reads on all the same must not get the second half of this line
- * as a line of its own, so it is marked as too long. */
+/* The stream is not to be trusted. A caller who reads on all the same must not get the second half of this
+ * line as a line of its own, so it is marked as too long. */
 static enum line_result spoil(struct line *l, enum line_result what)
 {
     buf_free(&l->held);

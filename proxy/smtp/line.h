@@ -16,9 +16,12 @@ enum line_result {
     LINE_READY,    /* *line_r is a line without its CRLF, good until the next call and while `in` lives */
     LINE_TOO_LONG, /* a line longer than max has ended in CRLF; it was skipped */
     LINE_FLOOD,    /* a line went on past `flood`: give up the connection */
-    LINE_BARE_LF,  /* these three: the stream cannot be trusted any further. A line that is already longer than */
-    LINE_BARE_CR,  /* max when they come reports them all the same. Who reads on sees no line before a true CRLF: */
-    LINE_NUL,      /* the rest of the spoiled one is skipped as TOO_LONG */
+    /* After these three the stream cannot be trusted any further. A line that is already longer than max when
+     * they come reports them all the same. Who reads on sees no line before a true CRLF: the rest of the
+     * spoiled one is skipped as TOO_LONG. */
+    LINE_BARE_LF,
+    LINE_BARE_CR,
+    LINE_NUL,
     LINE_NO_MEMORY
 };
 
@@ -34,10 +37,13 @@ struct line {
 
 void line_init(struct line *l, size_t max, size_t flood);
 void line_free(struct line *l); /* forgets the line it is in, and holds no memory */
-/* Takes from the front of *in and moves it forward. The call that says MORE has given back what the line before
- * it needed, so that an idle splitter holds no memory. */
+/* Takes from the front of *in and moves it forward. The call that says MORE has given back what the line
+ * before it needed, so that an idle splitter holds no memory. */
 MUST_CHECK enum line_result line_feed(struct line *l, struct span *in, struct span *line_r);
 /* A line has begun and not ended. */
-static inline bool line_partial(const struct line *l) { return l->seen > 0 || l->cr; }
+static inline bool line_partial(const struct line *l)
+{
+    return l->seen > 0 || l->cr;
+}
 
 #endif

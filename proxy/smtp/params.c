@@ -131,7 +131,7 @@ struct row {
 #define rule_NONE NULL
 static const struct row rows[PARAMS] = {
 #define PARAM(id, word, verb, need, rule)                                                                    \
-    [PARAM_##id] = {{word, sizeof word - 1}, PARAMS_OF_##verb, CAP_##need, rule_##rule},
+    [PARAM_##id] = {{word, sizeof(word) - 1}, PARAMS_OF_##verb, CAP_##need, rule_##rule},
 #include "smtp/params.def"
 #undef PARAM
 };

@@ -20,20 +20,21 @@ enum param_id {
 enum params_of { PARAMS_OF_MAIL, PARAMS_OF_RCPT };
 
 struct params {
-    struct span value[PARAMS]; /* p is NULL where the parameter is absent; empty but not NULL without a value */
-    uint64_t size;             /* SIZE's number; saturates at UINT64_MAX */
+    /* p is NULL where the parameter is absent; empty but not NULL without a value. */
+    struct span value[PARAMS];
+    uint64_t size; /* SIZE's number; saturates at UINT64_MAX */
 };
 
 enum params_error {
     PARAMS_OK,
-    PARAMS_SYNTAX,  /* 501 5.5.4: not keyword[=value], or a value that its rule refuses */
-    PARAMS_TWICE,   /* 501 5.5.4 */
-    PARAMS_UNKNOWN, /* 555 5.5.4 */
+    PARAMS_SYNTAX,     /* 501 5.5.4: not keyword[=value], or a value that its rule refuses */
+    PARAMS_TWICE,      /* 501 5.5.4 */
+    PARAMS_UNKNOWN,    /* 555 5.5.4 */
     PARAMS_NOT_OFFERED /* 555 5.5.4 */
 };
 
 /* `caps`: what the client was offered (bits of enum cap, ehlo.h). On error *bad_r is the parameter. */
-MUST_CHECK enum params_error params_parse(struct span rest, enum params_of of, uint32_t caps, struct params *out,
-                                          struct span *bad_r);
+MUST_CHECK enum params_error params_parse(struct span rest, enum params_of of, uint32_t caps,
+                                          struct params *out, struct span *bad_r);
 
 #endif

@@ -6,10 +6,11 @@
  *
  * Beyond the grammar of RFC 5321, because clients send it and servers take it:
  *   - blanks between "FROM:" and "<" (clients old and new);
- *   - dots anywhere in an unquoted local part ("a..b@", ".a@", "a.@": large Japanese providers gave such names);
+ *   - dots anywhere in an unquoted local part ("a..b@", ".a@", "a.@": large Japanese providers gave such
+ * names);
  *   - "_" in a domain, and "-" at the end or start of a label (seen in internal names);
- *   - a local part without a domain in both directions (<root>: the server adds its own domain or refuses it).
- * Not taken, though some servers do: a path without brackets, blanks inside them, "FROM :". */
+ *   - a local part without a domain in both directions (<root>: the server adds its own domain or refuses
+ * it). Not taken, though some servers do: a path without brackets, blanks inside them, "FROM :". */
 #include "smtp/path.h"
 
 #include "smtp/command.h"
@@ -34,7 +35,8 @@ static bool is_alnum(char c)
 /* atext of RFC 5322, and RFC 6531's octets above 127. */
 static bool is_atext(char c)
 {
-    return is_alnum(c) || is_eight_bit(c) || (c && memchr("!#$%&'*+-/=?^_`{|}~", c, 19));
+    const struct span others = SPAN_LIT("!#$%&'*+-/=?^_`{|}~");
+    return is_alnum(c) || is_eight_bit(c) || span_find(others, c) < others.n;
 }
 
 static bool is_label_char(char c)
@@ -96,6 +98,7 @@ static bool is_address(int family, struct span text)
 /* General-address-literal: a tag with a colon, then what the tag's standard says. */
 static bool is_general_literal(struct span text)
 {
+    const struct span not_dtext = SPAN_LIT("[\\]");
     size_t colon = span_find(text, ':');
     if (colon == 0 || colon + 1 >= text.n)
         return false;
@@ -103,7 +106,7 @@ static bool is_general_literal(struct span text)
         if (!is_alnum(text.p[i]) && text.p[i] != '-')
             return false;
     for (size_t i = colon + 1; i < text.n; i++)
-        if (text.p[i] < 0x21 || text.p[i] > 0x7E || memchr("[\\]", text.p[i], 3))
+        if (text.p[i] < 0x21 || text.p[i] > 0x7E || span_find(not_dtext, text.p[i]) < not_dtext.n)
             return false;
     return true;
 }

@@ -19,15 +19,16 @@ struct path {
 
 enum path_error {
     PATH_OK,
-    PATH_NO_KEYWORD,  /* "FROM:" or "TO:" missing */
-    PATH_SYNTAX,      /* brackets, quoting, dots */
-    PATH_TOO_LONG,    /* local part over 64, domain over 255, path over 256 octets (RFC 5321 4.5.3.1), label over 63 */
-    PATH_NULL,        /* <> where a recipient is needed */
+    PATH_NO_KEYWORD, /* "FROM:" or "TO:" missing */
+    PATH_SYNTAX,     /* brackets, quoting, dots */
+    PATH_TOO_LONG,   /* local part over 64, domain 255, path 256 octets (RFC 5321 4.5.3.1), label 63 */
+    PATH_NULL,       /* <> where a recipient is needed */
     PATH_NOT_UTF8
 };
 
 /* `rest_r`: what follows the path (parameters), blanks trimmed. */
-MUST_CHECK enum path_error path_parse(struct span arg, enum path_kind kind, struct path *out, struct span *rest_r);
+MUST_CHECK enum path_error path_parse(struct span arg, enum path_kind kind, struct path *out,
+                                      struct span *rest_r);
 
 /* A mailbox alone, without brackets: "local@domain". */
 MUST_CHECK bool path_mailbox_ok(struct span mailbox);

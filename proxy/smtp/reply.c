@@ -5,8 +5,8 @@
  *   bytes -> line splitter -> check code and separator -> clean -> text "250-a\r\n250 b\r\n" -> READY
  *
  * What goes on to the client is only what was taken apart here: a bare CR or LF, which one reader sees as the
- * end of a line and another does not, makes the reply malformed, so that one reply can never become two. A tab
- * is kept; every other control character becomes '?'. */
+ * end of a line and another does not, makes the reply malformed, so that one reply can never become two. A
+ * tab is kept; every other control character becomes '?'. */
 #include "smtp/reply.h"
 
 #define LINE_MAX_DEFAULT  2048u
@@ -46,7 +46,8 @@ static enum reply_result refuse(struct reply_parser *p, enum reply_result result
 /* The code at the start of a line, or 0. */
 static unsigned line_code(struct span line)
 {
-    if (line.n < 3 || line.p[0] < '2' || line.p[0] > '5' || !ascii_digit(line.p[1]) || !ascii_digit(line.p[2]))
+    if (line.n < 3 || line.p[0] < '2' || line.p[0] > '5' || !ascii_digit(line.p[1]) ||
+        !ascii_digit(line.p[2]))
         return 0;
     return (unsigned)(line.p[0] - '0') * 100 + (unsigned)(line.p[1] - '0') * 10 + (unsigned)(line.p[2] - '0');
 }
@@ -186,5 +187,6 @@ struct span reply_enhanced(struct span text)
 
 bool reply_enhanced_ok(struct span enhanced, unsigned code)
 {
-    return enhanced.n > 0 && enhanced_length(enhanced) == enhanced.n && (unsigned)(enhanced.p[0] - '0') == code / 100;
+    return enhanced.n > 0 && enhanced_length(enhanced) == enhanced.n &&
+           (unsigned)(enhanced.p[0] - '0') == code / 100;
 }

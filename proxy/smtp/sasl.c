@@ -16,14 +16,14 @@
 /* "authzid NUL authcid NUL password" (RFC 4616) */
 static struct span name_plain(struct span s, unsigned response)
 {
-    if (response != 1)
-        return SPAN_NONE;
+    (void)response;
     s = span_skip(s, span_find(s, '\0') + 1);
     size_t n = span_find(s, '\0');
     return n < s.n ? span_head(s, n) : SPAN_NONE;
 }
 
-/* The first response is the name; the second, which is the password, must never be taken for it. */
+/* The first response is the name; the second, which is the password, must never be taken for it. After an
+ * empty first one servers differ about what the second is, so there is no name then. */
 static struct span name_login(struct span s, unsigned response)
 {
     return response == 1 ? s : SPAN_NONE;
@@ -84,9 +84,9 @@ struct extractor {
 };
 
 static const struct extractor extractors[] = {
-    {{"PLAIN", 5}, false, false, name_plain},          {{"LOGIN", 5}, false, false, name_login},
-    {{"CRAM-MD5", 8}, false, false, name_cram},        {{"SCRAM-", 6}, true, true, name_scram},
-    {{"XOAUTH2", 7}, false, false, name_xoauth2},      {{"OAUTHBEARER", 11}, false, true, name_oauthbearer},
+    {{"PLAIN", 5}, false, false, name_plain},     {{"LOGIN", 5}, false, false, name_login},
+    {{"CRAM-MD5", 8}, false, false, name_cram},   {{"SCRAM-", 6}, true, true, name_scram},
+    {{"XOAUTH2", 7}, false, false, name_xoauth2}, {{"OAUTHBEARER", 11}, false, true, name_oauthbearer},
 };
 
 static const struct extractor *find_extractor(struct span mechanism)

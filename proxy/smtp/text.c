@@ -17,8 +17,8 @@ void wipe(void *p, size_t n)
 /* RFC 3461 has upper case only; servers read both, and so do we. */
 static int hex_value(char c)
 {
-    const char *hit = c ? memchr(hex_digits, ascii_upper(c), 16) : NULL;
-    return hit ? (int)(hit - hex_digits) : -1;
+    size_t value = span_find(span_make(hex_digits, 16), ascii_upper(c));
+    return value < 16 ? (int)value : -1;
 }
 
 static bool is_xchar(char c)
@@ -106,8 +106,8 @@ static int base64_value(char c)
     return -1;
 }
 
-/* Digits without padding to octets; `to` has room. Bits behind the last octet are not looked at: servers do not
- * either, and what we do not read they would. SIZE_MAX: not base64. */
+/* Digits without padding to octets; `to` has room. Bits behind the last octet are not looked at: servers do
+ * not either, and what we do not read they would. SIZE_MAX: not base64. */
 static size_t decode_digits(struct span s, char *to)
 {
     size_t n = 0;

@@ -6,7 +6,7 @@ import unittest
 
 from tests.support.case import GTUBE, Case, with_filters
 
-RULES = f"""[helo]
+RULES = """[helo]
 /^bad\\.example$/ REJECT 550 5.7.1 Bad name (rule helo)
 [from]
 /^spammer@/ REJECT 553 5.7.1 Not from you (rule from)

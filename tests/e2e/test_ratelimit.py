@@ -121,7 +121,7 @@ class Memory(Limits):
 
     def test_keys(self):
         cases = (
-            ("sender-domain", ("a@x.test", "b@X.TEST"), 450), ("sender-domain", ("a@x.test", "a@z.test"), 250),
+            ("sender_domain", ("a@x.test", "b@X.TEST"), 450), ("sender_domain", ("a@x.test", "a@z.test"), 250),
             ("sender", ("a@x.test", "b@x.test"), 250), ("listener", ("a@x.test", "b@z.test"), 450),
             (("sender", "client/32"), ("a@x.test", "a@x.test"), 450), ("user", ("a@x.test", "a@x.test"), 250),
         )

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the unit tests of the lower layers share: cmocka in its right order, and spans compared with literals. */
+/* What the unit tests of the lower layers share: cmocka in its right order, and spans compared with literals.
+ */
 #ifndef TESTS_UNIT_BASE_CHECK_H
 #define TESTS_UNIT_BASE_CHECK_H
 
@@ -20,7 +21,7 @@ static inline void check_span(struct span got, struct span want, const char *fil
     _fail(file, line);
 }
 
-#define assert_span(got, literal)   check_span(got, SPAN_LIT(literal), __FILE__, __LINE__)
-#define assert_spans_eq(got, want)  check_span(got, want, __FILE__, __LINE__)
+#define assert_span(got, literal)  check_span(got, SPAN_LIT(literal), __FILE__, __LINE__)
+#define assert_spans_eq(got, want) check_span(got, want, __FILE__, __LINE__)
 
 #endif

@@ -91,8 +91,8 @@ static void a_steady_queue_does_not_grow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_come_out_in_order),          cmocka_unit_test(empty_means_no_memory),
-        cmocka_unit_test(small_growth_is_at_least_512),     cmocka_unit_test(any_mixture_of_appends_and_consumes),
+        cmocka_unit_test(bytes_come_out_in_order),      cmocka_unit_test(empty_means_no_memory),
+        cmocka_unit_test(small_growth_is_at_least_512), cmocka_unit_test(any_mixture_of_appends_and_consumes),
         cmocka_unit_test(a_steady_queue_does_not_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,9 +85,10 @@ static void a_record_in_logfmt(void **state)
     log_real(&r, "score", 2.5);
     log_end(&r);
     struct span text = close_and_read(&l);
-    assert_span(after_time(text, SPAN_LIT("time=")),
-                " level=info event=transaction client=192.0.2.1 empty=\"\" blank=\"a b\""
-                " odd=\"q\\\"b\\\\c=\\x0a\\x00\\x1b\\xc3\\xbc\\x7f\" own=yes size=-9223372036854775808 score=2.5\n");
+    assert_span(
+        after_time(text, SPAN_LIT("time=")),
+        " level=info event=transaction client=192.0.2.1 empty=\"\" blank=\"a b\""
+        " odd=\"q\\\"b\\\\c=\\x0a\\x00\\x1b\\xc3\\xbc\\x7f\" own=yes size=-9223372036854775808 score=2.5\n");
 }
 
 static void a_record_in_json(void **state)
@@ -104,10 +105,11 @@ static void a_record_in_json(void **state)
     log_real(&r, "nan", __builtin_nan(""));
     log_end(&r);
     struct span text = close_and_read(&l);
-    assert_span(after_time(text, SPAN_LIT("{\"time\":\"")),
-                "\",\"level\":\"debug\",\"event\":\"x\",\"plain\":\"a b=c\","
-                "\"odd\":\"q\\\"b\\\\\\u000d\\u000a\\u0000\\u007f\","
-                "\"utf8\":\"\\u00fc\\u20ac\\ud83d\\udce7\",\"not_utf8\":\"\\\\xff\\\\xc3\",\"n\":7,\"nan\":null}\n");
+    assert_span(
+        after_time(text, SPAN_LIT("{\"time\":\"")),
+        "\",\"level\":\"debug\",\"event\":\"x\",\"plain\":\"a b=c\","
+        "\"odd\":\"q\\\"b\\\\\\u000d\\u000a\\u0000\\u007f\","
+        "\"utf8\":\"\\u00fc\\u20ac\\ud83d\\udce7\",\"not_utf8\":\"\\\\xff\\\\xc3\",\"n\":7,\"nan\":null}\n");
 }
 
 static void plain_lines(void **state)
@@ -228,7 +230,11 @@ static void targets_that_cannot_be_opened(void **state)
         const char *to;
         int error;
     } cases[] = {
-        {"", EINVAL}, {"/nonexistent/log", ENOENT}, {"syslog:/nonexistent/socket", ENOENT}, {"syslog:", EINVAL}, {".", EISDIR},
+        {"", EINVAL},
+        {"/nonexistent/log", ENOENT},
+        {"syslog:/nonexistent/socket", ENOENT},
+        {"syslog:", EINVAL},
+        {".", EISDIR},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         errno = 0;

@@ -59,10 +59,22 @@ static void utf8_characters(void **state)
 static void utf8_that_is_none(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x80",         "\xbf",         "\xc0\x80",         "\xc1\xbf",
-                                      "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80",     "\xed\xbf\xbf",
-                                      "\xc3(",        "\xe2\x82(",    "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
-                                      "\xf5\x80\x80\x80", "\xf4\x90\x80\x80", "\xff", "\xfe"};
+    static const char *const bad[] = {"\x80",
+                                      "\xbf",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x80\x80",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xed\xbf\xbf",
+                                      "\xc3(",
+                                      "\xe2\x82(",
+                                      "\xf0\x80\x80\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf5\x80\x80\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xff",
+                                      "\xfe"};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         uint32_t point;
         assert_int_equal(utf8_take(span_of(bad[i]), &point), 0);

@@ -32,7 +32,11 @@ static inline void fake_glob(void *ctx, const char *pattern, void (*found)(void 
 }
 
 static const struct postern_option fake_store[] = {
-    {.name = "type", .type = POSTERN_ENUM, .values = "memory|redis", .fallback = "memory", .help = "Which store."},
+    {.name = "type",
+     .type = POSTERN_ENUM,
+     .values = "memory|redis",
+     .fallback = "memory",
+     .help = "Which store."},
     {.name = "server", .type = POSTERN_STRING, .help = "Where redis is."},
     {.name = "password", .type = POSTERN_SECRET, .help = "What it wants to hear."},
     {.name = "on_error",
@@ -49,7 +53,10 @@ static const struct postern_option fake_store[] = {
     {.name = NULL}};
 
 static const struct postern_option fake_limit[] = {
-    {.name = "key", .type = POSTERN_STRING, .flags = POSTERN_LIST | POSTERN_REQUIRED, .help = "Who is counted."},
+    {.name = "key",
+     .type = POSTERN_STRING,
+     .flags = POSTERN_LIST | POSTERN_REQUIRED,
+     .help = "Who is counted."},
     {.name = "count",
      .type = POSTERN_ENUM,
      .values = "messages|recipients|bytes|connections",
@@ -79,7 +86,11 @@ static const struct postern_option fake_content[] = {
      .flags = POSTERN_LIST | POSTERN_REQUIRED,
      .help = "Files with rules."},
     {.name = "score", .type = POSTERN_BLOCK, .children = fake_score, .help = "Thresholds."},
-    {.name = "max_text", .type = POSTERN_SIZE, .fallback = "1MiB", .min = 1, .help = "How much text is read."},
+    {.name = "max_text",
+     .type = POSTERN_SIZE,
+     .fallback = "1MiB",
+     .min = 1,
+     .help = "How much text is read."},
     {.name = "scopes",
      .type = POSTERN_ENUM,
      .flags = POSTERN_LIST,
@@ -93,8 +104,8 @@ static const struct postern_option fake_clash[] = {{.name = "mode", .type = POST
 static const char *const fake_plugin_names[] = {"ratelimit", "content", NULL};
 static const struct postern_option *const fake_plugin_options[] = {fake_ratelimit, fake_content, NULL};
 
-static inline const struct postern_option *fake_options(void *ctx, const char *plugins_path, struct span plugin,
-                                                        const char **error_r)
+static inline const struct postern_option *fake_options(void *ctx, const char *plugins_path,
+                                                        struct span plugin, const char **error_r)
 {
     (void)ctx, (void)plugins_path;
     for (size_t i = 0; fake_plugin_names[i]; i++)
@@ -132,7 +143,10 @@ static inline void load_file(struct loaded *l, const char *file, struct span tex
     diag_print(&l->diags, fake_put, l);
 }
 
-static inline void load_text(struct loaded *l, const char *text) { load_file(l, "/etc/p/a.yaml", span_of(text)); }
+static inline void load_text(struct loaded *l, const char *text)
+{
+    load_file(l, "/etc/p/a.yaml", span_of(text));
+}
 
 static inline void unload(struct loaded *l)
 {

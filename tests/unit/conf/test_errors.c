@@ -58,26 +58,29 @@ static void test_names(void **state)
     static const struct error_case cases[] = {
         {REST "worker: 2\n", "4:1: unknown option 'worker'; did you mean 'workers'?"},
         {REST "quux: 2\n", "4:1: unknown option 'quux'"},
-        {"listeners:\n  submission: { bind: '127.0.0.1:25', upstream: mta, policy: open, polcy: open }\n" MTA OPEN,
+        {"listeners:\n  submission: { bind: '127.0.0.1:25', upstream: mta, policy: open, polcy: open }\n" MTA
+             OPEN,
          "2:68: unknown option 'polcy' in listeners.submission; did you mean 'policy'?"},
         {REST "log:\n  lvl: info\n  From: x\n",
          "5:3: unknown option 'lvl' in log\n6:3: unknown option 'From' in log"},
         {REST "limits: { message-size: 1MiB }\n", "4:11: unknown option 'message-size' in limits"},
-        {REST "workers: 1\nworkers: 2\n", "5:1: 'workers' was already given in line 4; remove one of the two"},
+        {REST "workers: 1\nworkers: 2\n",
+         "5:1: 'workers' was already given in line 4; remove one of the two"},
         {MTA OPEN "listeners:\n"
                   "  a: { bind: '127.0.0.1:1', upstream: mta, policy: open }\n"
                   "  b: { bind: '127.0.0.1:2', upstream: mta, policy: open }\n"
                   "  a: { bind: '127.0.0.1:3', upstream: mta, policy: open }\n",
          "6:3: 'a' was already given in line 4; remove one of the two"},
         {"listeners:\n  \"a b\": { bind: '127.0.0.1:25', upstream: mta, policy: open }\n" MTA OPEN,
-         "2:3: 'a b' cannot be a name: use letters, digits, '-', '_' and '.', a letter or digit first, at most "
+         "2:3: 'a b' cannot be a name: use letters, digits, '-', '_' and '.', a letter or digit first, at "
+         "most "
          "64 in all"},
         {MTA OPEN, "1:1: 'listeners' is missing: Where clients connect, by name."},
         {MTA OPEN "listeners: {}\n", "3:1: 'listeners' is empty: Where clients connect, by name."},
         {MTA OPEN "listeners:\n  in: { bind: '127.0.0.1:25', upstream: mta }\n",
          "4:3: 'policy' is missing in listeners.in: Name of the policy that mail is filtered by."},
-        {IN MTA "policies: { open: {} }\n",
-         "3:13: 'filters' is missing in policies.open: Names of filters, in the order in which they are asked."},
+        {IN MTA "policies: { open: {} }\n", "3:13: 'filters' is missing in policies.open: Names of filters, "
+                                            "in the order in which they are asked."},
         {REST "certificates:\n  x: { key: a }\n",
          "5:3: 'certificate' is missing in certificates.x: PEM file with the certificate and its chain."},
     };
@@ -96,12 +99,14 @@ static void test_values(void **state)
         {REST "workers: [1]\n", "4:1: 'workers' must be a whole number, not a list"},
         {REST "workers:\n  a: 1\n", "4:1: 'workers' must be a whole number, not a block"},
         {REST "workers:\n", "4:1: 'workers' has no value; leave the line out, or write [] or {} for nothing"},
-        {REST "hostname: ~\n", "4:1: 'hostname' has no value; leave the line out, or write [] or {} for nothing"},
+        {REST "hostname: ~\n",
+         "4:1: 'hostname' has no value; leave the line out, or write [] or {} for nothing"},
         {REST "hostname: ''\n", "4:12: 'hostname' must not be empty"},
         {REST "hostname: \"a b\"\n", "4:12: 'hostname' must be a name of letters, digits, '-' and '.'"},
         {REST "log: { format: jsn }\n",
          "4:16: 'format' is 'jsn', but must be one of logfmt, json; did you mean 'json'?"},
-        {REST "log: { level: loud }\n", "4:15: 'level' is 'loud', but must be one of error, warn, info, debug"},
+        {REST "log: { level: loud }\n",
+         "4:15: 'level' is 'loud', but must be one of error, warn, info, debug"},
         {REST "log: yes\n", "4:6: 'log' must be a block of options, not a single value"},
         {REST "timeouts: { drain: 30 }\n",
          "4:20: 'drain' is '30', but must be a duration such as 50ms, 5s, 10m, 1h"},
@@ -114,7 +119,8 @@ static void test_values(void **state)
         {IN OPEN "upstreams: 5\n",
          "3:12: 'upstreams' must be a block of names, each with its options, not a single value"},
         {IN OPEN "upstreams: { mta: 5 }\n", "3:19: 'mta' must be a block of options, not a single value"},
-        {IN OPEN "upstreams: { mta: { servers: { a: b } } }\n", "3:21: 'servers' must be a list, not a block"},
+        {IN OPEN "upstreams: { mta: { servers: { a: b } } }\n",
+         "3:21: 'servers' must be a list, not a block"},
         {IN OPEN "upstreams: { mta: { servers: [[x]] } }\n", "3:31: 'servers' must be a text, not a list"},
         {IN OPEN "upstreams: { mta: { servers: [] } }\n",
          "3:21: 'servers' is an empty list: Servers with ports, such as mail.example.org:25, 192.0.2.1:25 or "
@@ -152,9 +158,10 @@ static void test_addresses(void **state)
         {SERVER(":25"), "3:43: ':25' is no valid host name"},
         {MTA OPEN "listeners: { in: { bind: localhost:25, upstream: mta, policy: open } }\n",
          "3:26: 'localhost:25' must be an address, not a name, such as 127.0.0.1:25 or [::]:25"},
-        {MTA OPEN "listeners:\n"
-                  "  a: { bind: ['127.0.0.1:25', '[::1]:25'], upstream: mta, policy: open }\n"
-                  "  b: { bind: ['[0:0::1]:25', '127.0.0.1:26', '127.0.0.1:25'], upstream: mta, policy: open }\n",
+        {MTA OPEN
+         "listeners:\n"
+         "  a: { bind: ['127.0.0.1:25', '[::1]:25'], upstream: mta, policy: open }\n"
+         "  b: { bind: ['[0:0::1]:25', '127.0.0.1:26', '127.0.0.1:25'], upstream: mta, policy: open }\n",
          "5:16: '[0:0::1]:25' is bound already in line 4\n5:47: '127.0.0.1:25' is bound already in line 4"},
     };
     (void)state;
@@ -172,10 +179,9 @@ static void test_references(void **state)
          "3:38: filter 'helo' is not defined; did you mean 'hello'?"},
         {IN MTA "policies: { open: { filters: [hello, hello] } }\nfilters: { hello: { plugin: hello } }\n",
          "3:38: filter 'hello' is in this list already"},
-        {MTA OPEN
-         "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open, tls: starttls,\n"
-         "  certificate: [main, mian] } }\n"
-         "certificates: { main: { certificate: a, key: b } }\n",
+        {MTA OPEN "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open, tls: starttls,\n"
+                  "  certificate: [main, mian] } }\n"
+                  "certificates: { main: { certificate: a, key: b } }\n",
          "4:23: certificate 'mian' is not defined; did you mean 'main'?"},
         {MTA OPEN "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open, tls: required } }\n",
          "3:14: listener 'in' has 'tls: required' but no 'certificate'"},
@@ -198,8 +204,8 @@ static void test_filters(void **state)
          "5:16: a plugin's name has letters, digits, '-' and '_' only"},
         {REST "filters:\n  f: { plugin: clash }\n",
          "5:16: plugin 'clash' has an option 'mode', which every filter has already"},
-        {REST "filters:\n  f: { mode: shadow }\n",
-         "5:3: 'plugin' is missing in filters.f: Name of the plugin; the other options of the block are its own."},
+        {REST "filters:\n  f: { mode: shadow }\n", "5:3: 'plugin' is missing in filters.f: Name of the "
+                                                   "plugin; the other options of the block are its own."},
         {REST "filters:\n  f: { plugin: hello, xyzzy: 1 }\n", "5:23: unknown option 'xyzzy' in filters.f"},
         {REST "filters:\n  f: { plugin: hello, mod: shadow }\n",
          "5:23: unknown option 'mod' in filters.f; did you mean 'mode'?"},
@@ -226,10 +232,12 @@ static void test_filters(void **state)
 
 static void test_later(void **state)
 {
-#define LISTEN(more) MTA OPEN "listeners: { in: { bind: '127.0.0.1:25', policy: open, upstream: mta, " more " } }\n"
+#define LISTEN(more)                                                                                         \
+    MTA OPEN "listeners: { in: { bind: '127.0.0.1:25', policy: open, upstream: mta, " more " } }\n"
 #define UP(identity) IN OPEN "upstreams: { mta: { servers: 'a.test:25', identity: " identity " } }\n"
     static const struct error_case cases[] = {
-        {LISTEN("trust_proxy: [10.0.0.0/8]"), "3:71: 'trust_proxy' is not available in this version; leave it empty"},
+        {LISTEN("trust_proxy: [10.0.0.0/8]"),
+         "3:71: 'trust_proxy' is not available in this version; leave it empty"},
         {LISTEN("trust_xclient: 10.0.0.1"),
          "3:71: 'trust_xclient' is not available in this version; leave it empty"},
         {LISTEN("intercept: tproxy"), "3:82: 'intercept: tproxy' is not available in this version"},
@@ -251,21 +259,22 @@ static void test_yaml(void **state)
         {REST "user: &a x\nhostname: *a\n",
          "4:7: anchors (&name) are not allowed here; write the value out where it is used\n"
          "5:11: aliases (*name) are not allowed here; write the value out"},
-        {REST "hostname: !str x\n", "4:11: tags (!name) are not allowed here; types come from the option itself"},
+        {REST "hostname: !str x\n",
+         "4:11: tags (!name) are not allowed here; types come from the option itself"},
         {REST "---\nworkers: 2\n", "4:1: a second document (---) is not allowed; write everything in one"},
         {REST "? [a]\n: b\n", "4:3: an option's name must be plain text, not a list or a block"},
         {REST "hostname: \"a\\0b\"\n", "4:11: a NUL character is not allowed in a name or a value"},
-        {REST "workers: 2: 3\n",
-         "4:11: not valid YAML: mapping values are not allowed in this context; look for a value with ': ' in it "
-         "that needs quotes, or for wrong indentation"},
-        {REST "log:\n\tlevel: info\n",
-         "5:1: not valid YAML: found character that cannot start any token; tabs cannot indent, and a value that "
-         "begins with @, ` or % needs quotes"},
+        {REST "workers: 2: 3\n", "4:11: not valid YAML: mapping values are not allowed in this context; look "
+                                 "for a value with ': ' in it "
+                                 "that needs quotes, or for wrong indentation"},
+        {REST "log:\n\tlevel: info\n", "5:1: not valid YAML: found character that cannot start any token; "
+                                       "tabs cannot indent, and a value that "
+                                       "begins with @, ` or % needs quotes"},
         {REST "hostname: a\x01\n",
          "4:12: not valid YAML: control characters are not allowed; the file must be UTF-8 without control "
          "characters"},
-        {REST "hostname: \xc3\xa4\xff\n",
-         "4:12: not valid YAML: invalid leading UTF-8 octet; the file must be UTF-8 without control characters"},
+        {REST "hostname: \xc3\xa4\xff\n", "4:12: not valid YAML: invalid leading UTF-8 octet; the file must "
+                                          "be UTF-8 without control characters"},
         {"- a\n", "1:1: the file must consist of options, such as 'listeners:'"},
         {"hello\n", "1:1: the file must consist of options, such as 'listeners:'"},
     };
@@ -319,10 +328,11 @@ static void test_warnings(void **state)
 {
     static struct loaded l;
     (void)state;
-    load_text(&l, MTA OPEN "certificates: { main: { certificate: a, key: b } }\n"
-                           "limits: { body_memory: 1MiB, bodies_memory: 512KiB }\n"
-                           "listeners:\n"
-                           "  in: { bind: '127.0.0.1:25', upstream: mta, policy: open, certificate: main }\n");
+    load_text(&l,
+              MTA OPEN "certificates: { main: { certificate: a, key: b } }\n"
+                       "limits: { body_memory: 1MiB, bodies_memory: 512KiB }\n"
+                       "listeners:\n"
+                       "  in: { bind: '127.0.0.1:25', upstream: mta, policy: open, certificate: main }\n");
     assert_string_equal(l.report,
                         "/etc/p/a.yaml:4:11: warning: 'body_memory' is more than 'bodies_memory', all bodies "
                         "together\n"

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #define SMALLEST                                                                                             \
-    "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open } }\n"                            \
-    "upstreams: { mta: { servers: 'mail.example.org:25' } }\n"                                              \
+    "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open } }\n"                             \
+    "upstreams: { mta: { servers: 'mail.example.org:25' } }\n"                                               \
     "policies: { open: { filters: [] } }\n"
 
 static const struct postern_node *member(const struct postern_node *block, const char *name)
@@ -56,8 +56,8 @@ static void test_example_as_documented(void **state)
     load_text(&l, EXAMPLE_TOP EXAMPLE_REDIRECT EXAMPLE_REST);
     assert_null(l.conf);
     assert_int_equal(l.diags.errors, 1);
-    assert_non_null(
-        strstr(l.report, "/etc/p/a.yaml:23:16: error: 'intercept: redirect' is not available in this version\n"));
+    assert_non_null(strstr(
+        l.report, "/etc/p/a.yaml:23:16: error: 'intercept: redirect' is not available in this version\n"));
     unload(&l);
 }
 
@@ -149,6 +149,9 @@ static void test_filter_blocks(void **state)
     assert_int_equal(member(per_sender, "key")->kind, POSTERN_NODE_LIST);
 
     const struct postern_node *content = l.conf->filters[1].block;
+    const struct postern_node *whole = member(member(l.conf->root, "filters"), "content");
+    assert_ptr_equal(member(whole, "rules"), member(content, "rules"));
+    assert_int_equal(member(whole, "mode")->line, 0);
     assert_true(member(member(content, "score"), "reject")->real == 10.0);
     assert_int_equal(member(content, "max_text")->number, 1 << 20);
     assert_int_equal(member(content, "scopes")->first->next->number, 2); /* a default that is a list */
@@ -205,27 +208,28 @@ static void test_everything_set(void **state)
 {
     struct loaded l;
     (void)state;
-    load_text(&l, "log: { format: json, to: logs/mail.log, level: debug }\n"
-                  "state_dir: spool\n"
-                  "user: postern\n"
-                  "limits: { message: 1GB, recipients: 100, command_line: 512, transactions: 7 }\n"
-                  "timeouts: { drain: 90s, command: 1h }\n"
-                  "certificates: { a: { certificate: /a.pem, key: a.key }, b: { certificate: b, key: b } }\n"
-                  "listeners:\n"
-                  "  in:\n"
-                  "    bind: [127.0.0.1:25, '[::]:25']\n"
-                  "    tls: implicit\n"
-                  "    certificate: [b, a]\n"
-                  "    upstream: mta\n"
-                  "    policy: open\n"
-                  "    bare_newline: normalize\n"
-                  "    auth_needs_tls: off\n"
-                  "    enforce_sync: 'No'\n"
-                  "upstreams:\n"
-                  "  mta: { servers: [a.test:25, b.test:587], tls: required, connect: eager, identity: none,\n"
-                  "         keep: 0, keep_time: 5m, probe: 2s }\n"
-                  "policies: { open: { filters: hello } }\n"
-                  "filters: { hello: { plugin: hello, mode: shadow, on_error: reject, deadline: 250ms } }\n");
+    load_text(&l,
+              "log: { format: json, to: logs/mail.log, level: debug }\n"
+              "state_dir: spool\n"
+              "user: postern\n"
+              "limits: { message: 1GB, recipients: 100, command_line: 512, transactions: 7 }\n"
+              "timeouts: { drain: 90s, command: 1h }\n"
+              "certificates: { a: { certificate: /a.pem, key: a.key }, b: { certificate: b, key: b } }\n"
+              "listeners:\n"
+              "  in:\n"
+              "    bind: [127.0.0.1:25, '[::]:25']\n"
+              "    tls: implicit\n"
+              "    certificate: [b, a]\n"
+              "    upstream: mta\n"
+              "    policy: open\n"
+              "    bare_newline: normalize\n"
+              "    auth_needs_tls: off\n"
+              "    enforce_sync: 'No'\n"
+              "upstreams:\n"
+              "  mta: { servers: [a.test:25, b.test:587], tls: required, connect: eager, identity: none,\n"
+              "         keep: 0, keep_time: 5m, probe: 2s }\n"
+              "policies: { open: { filters: hello } }\n"
+              "filters: { hello: { plugin: hello, mode: shadow, on_error: reject, deadline: 250ms } }\n");
     assert_string_equal(l.report, "");
     assert_non_null(l.conf);
     const struct conf *c = l.conf;
@@ -310,10 +314,11 @@ static void test_forms_of_yaml(void **state)
 {
     struct loaded l;
     (void)state;
-    load_text(&l, "\xef\xbb\xbf%YAML 1.1\r\n---\r\nlisteners: { in: { bind: '127.0.0.1:25', upstream: mta,\r\n"
-                  " policy: open } }\r\n"
-                  "upstreams: { mta: { servers: 'mail.example.org:25' } }\r\n"
-                  "policies: { open: { filters: [] } }\r\n...\r\n");
+    load_text(&l,
+              "\xef\xbb\xbf%YAML 1.1\r\n---\r\nlisteners: { in: { bind: '127.0.0.1:25', upstream: mta,\r\n"
+              " policy: open } }\r\n"
+              "upstreams: { mta: { servers: 'mail.example.org:25' } }\r\n"
+              "policies: { open: { filters: [] } }\r\n...\r\n");
     assert_string_equal(l.report, "");
     assert_non_null(l.conf);
     unload(&l);
@@ -322,16 +327,11 @@ static void test_forms_of_yaml(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_example_loads),
-        cmocka_unit_test(test_example_as_documented),
-        cmocka_unit_test(test_listener),
-        cmocka_unit_test(test_upstream_and_policies),
-        cmocka_unit_test(test_filter_blocks),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_everything_set),
-        cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_forms_of_yaml),
+        cmocka_unit_test(test_example_loads),  cmocka_unit_test(test_example_as_documented),
+        cmocka_unit_test(test_listener),       cmocka_unit_test(test_upstream_and_policies),
+        cmocka_unit_test(test_filter_blocks),  cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_everything_set), cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_paths),          cmocka_unit_test(test_forms_of_yaml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

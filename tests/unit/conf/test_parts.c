@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The small parts by themselves: values with units, the list of findings, near names, the disk. */
 #include "conf/conf.h"
+#include "conf/names.h"
 #include "conf/value.h"
 
 #include <fcntl.h>
@@ -20,75 +21,75 @@
 
 struct value_case {
     enum postern_type type;
-    const char *text;
     bool good;
+    const char *text;
     int64_t number;
     double real;
 };
 
 static const struct value_case value_cases[] = {
-    {POSTERN_BOOL, "yes", true, 1, 0},
-    {POSTERN_BOOL, "No", true, 0, 0},
-    {POSTERN_BOOL, "TRUE", true, 1, 0},
-    {POSTERN_BOOL, "false", true, 0, 0},
-    {POSTERN_BOOL, "on", true, 1, 0},
-    {POSTERN_BOOL, "off", true, 0, 0},
-    {POSTERN_BOOL, "1", false, 0, 0},
-    {POSTERN_BOOL, "y", false, 0, 0},
-    {POSTERN_COUNT, "0", true, 0, 0},
-    {POSTERN_COUNT, "9223372036854775807", true, INT64_MAX, 0},
-    {POSTERN_COUNT, "9223372036854775808", false, 0, 0},
-    {POSTERN_COUNT, "+1", false, 0, 0},
-    {POSTERN_COUNT, "1 ", false, 0, 0},
-    {POSTERN_COUNT, "", false, 0, 0},
-    {POSTERN_SIZE, "4096", true, 4096, 0},
-    {POSTERN_SIZE, "1B", true, 1, 0},
-    {POSTERN_SIZE, "256KiB", true, 262144, 0},
-    {POSTERN_SIZE, "50MiB", true, 52428800, 0},
-    {POSTERN_SIZE, "1GiB", true, 1 << 30, 0},
-    {POSTERN_SIZE, "64MB", true, 64000000, 0},
-    {POSTERN_SIZE, "2kb", true, 2000, 0},
-    {POSTERN_SIZE, "8388607TiB", true, 8388607LL << 40, 0},
-    {POSTERN_SIZE, "8388608TiB", false, 0, 0},
-    {POSTERN_SIZE, "1K", false, 0, 0},
-    {POSTERN_SIZE, "KiB", false, 0, 0},
-    {POSTERN_SIZE, "1.5MiB", false, 0, 0},
-    {POSTERN_DURATION, "50ms", true, 50000, 0},
-    {POSTERN_DURATION, "7us", true, 7, 0},
-    {POSTERN_DURATION, "5s", true, 5000000, 0},
-    {POSTERN_DURATION, "10m", true, 600000000, 0},
-    {POSTERN_DURATION, "1h", true, 3600000000, 0},
-    {POSTERN_DURATION, "1d", true, 86400000000, 0},
-    {POSTERN_DURATION, "0", true, 0, 0},
-    {POSTERN_DURATION, "5", false, 0, 0},
-    {POSTERN_DURATION, "5 s", false, 0, 0},
-    {POSTERN_DURATION, "-5s", false, 0, 0},
-    {POSTERN_DURATION, "999999999999d", false, 0, 0},
-    {POSTERN_REAL, "2.5", true, 0, 2.5},
-    {POSTERN_REAL, "-3", true, 0, -3},
-    {POSTERN_REAL, ".5", true, 0, 0.5},
-    {POSTERN_REAL, "nan", false, 0, 0},
-    {POSTERN_REAL, "1e3", false, 0, 0},
-    {POSTERN_REAL, "0x1", false, 0, 0},
-    {POSTERN_REAL, "1.2.3", false, 0, 0},
-    {POSTERN_REAL, "-", false, 0, 0},
-    {POSTERN_REAL, "11111111111111111111111111111111", false, 0, 0},
-    {POSTERN_RATE, "100/1h", true, 100, 3600e6},
-    {POSTERN_RATE, "5/s", true, 5, 1e6},
-    {POSTERN_RATE, "60/1m", true, 60, 60e6},
-    {POSTERN_RATE, "3/250ms", true, 3, 250e3},
-    {POSTERN_RATE, "0/1h", false, 0, 0},
-    {POSTERN_RATE, "1/0s", false, 0, 0},
-    {POSTERN_RATE, "1/", false, 0, 0},
-    {POSTERN_RATE, "/1h", false, 0, 0},
-    {POSTERN_RATE, "100", false, 0, 0},
-    {POSTERN_RATE, "1/5", false, 0, 0},
-    {POSTERN_ENUM, "b", true, 1, 0},
-    {POSTERN_ENUM, "ccc", true, 2, 0},
-    {POSTERN_ENUM, "cc", false, 0, 0},
-    {POSTERN_ENUM, "a|b", false, 0, 0},
-    {POSTERN_ENUM, "", false, 0, 0},
-    {POSTERN_BLOCK, "x", false, 0, 0},
+    {POSTERN_BOOL, true, "yes", 1, 0},
+    {POSTERN_BOOL, true, "No", 0, 0},
+    {POSTERN_BOOL, true, "TRUE", 1, 0},
+    {POSTERN_BOOL, true, "false", 0, 0},
+    {POSTERN_BOOL, true, "on", 1, 0},
+    {POSTERN_BOOL, true, "off", 0, 0},
+    {POSTERN_BOOL, false, "1", 0, 0},
+    {POSTERN_BOOL, false, "y", 0, 0},
+    {POSTERN_COUNT, true, "0", 0, 0},
+    {POSTERN_COUNT, true, "9223372036854775807", INT64_MAX, 0},
+    {POSTERN_COUNT, false, "9223372036854775808", 0, 0},
+    {POSTERN_COUNT, false, "+1", 0, 0},
+    {POSTERN_COUNT, false, "1 ", 0, 0},
+    {POSTERN_COUNT, false, "", 0, 0},
+    {POSTERN_SIZE, true, "4096", 4096, 0},
+    {POSTERN_SIZE, true, "1B", 1, 0},
+    {POSTERN_SIZE, true, "256KiB", 262144, 0},
+    {POSTERN_SIZE, true, "50MiB", 52428800, 0},
+    {POSTERN_SIZE, true, "1GiB", 1 << 30, 0},
+    {POSTERN_SIZE, true, "64MB", 64000000, 0},
+    {POSTERN_SIZE, true, "2kb", 2000, 0},
+    {POSTERN_SIZE, true, "8388607TiB", 8388607LL << 40, 0},
+    {POSTERN_SIZE, false, "8388608TiB", 0, 0},
+    {POSTERN_SIZE, false, "1K", 0, 0},
+    {POSTERN_SIZE, false, "KiB", 0, 0},
+    {POSTERN_SIZE, false, "1.5MiB", 0, 0},
+    {POSTERN_DURATION, true, "50ms", 50000, 0},
+    {POSTERN_DURATION, true, "7us", 7, 0},
+    {POSTERN_DURATION, true, "5s", 5000000, 0},
+    {POSTERN_DURATION, true, "10m", 600000000, 0},
+    {POSTERN_DURATION, true, "1h", 3600000000, 0},
+    {POSTERN_DURATION, true, "1d", 86400000000, 0},
+    {POSTERN_DURATION, true, "0", 0, 0},
+    {POSTERN_DURATION, false, "5", 0, 0},
+    {POSTERN_DURATION, false, "5 s", 0, 0},
+    {POSTERN_DURATION, false, "-5s", 0, 0},
+    {POSTERN_DURATION, false, "999999999999d", 0, 0},
+    {POSTERN_REAL, true, "2.5", 0, 2.5},
+    {POSTERN_REAL, true, "-3", 0, -3},
+    {POSTERN_REAL, true, ".5", 0, 0.5},
+    {POSTERN_REAL, false, "nan", 0, 0},
+    {POSTERN_REAL, false, "1e3", 0, 0},
+    {POSTERN_REAL, false, "0x1", 0, 0},
+    {POSTERN_REAL, false, "1.2.3", 0, 0},
+    {POSTERN_REAL, false, "-", 0, 0},
+    {POSTERN_REAL, false, "11111111111111111111111111111111", 0, 0},
+    {POSTERN_RATE, true, "100/1h", 100, 3600e6},
+    {POSTERN_RATE, true, "5/s", 5, 1e6},
+    {POSTERN_RATE, true, "60/1m", 60, 60e6},
+    {POSTERN_RATE, true, "3/250ms", 3, 250e3},
+    {POSTERN_RATE, false, "0/1h", 0, 0},
+    {POSTERN_RATE, false, "1/0s", 0, 0},
+    {POSTERN_RATE, false, "1/", 0, 0},
+    {POSTERN_RATE, false, "/1h", 0, 0},
+    {POSTERN_RATE, false, "100", 0, 0},
+    {POSTERN_RATE, false, "1/5", 0, 0},
+    {POSTERN_ENUM, true, "b", 1, 0},
+    {POSTERN_ENUM, true, "ccc", 2, 0},
+    {POSTERN_ENUM, false, "cc", 0, 0},
+    {POSTERN_ENUM, false, "a|b", 0, 0},
+    {POSTERN_ENUM, false, "", 0, 0},
+    {POSTERN_BLOCK, false, "x", 0, 0},
 };
 
 static void test_values(void **state)
@@ -200,7 +201,8 @@ static void test_diags_bounded(void **state)
 
 static void check_near(const char *written, const char *expected)
 {
-    static const char *const names[] = {"policy", "upstream", "bind", "tls", "bare_newline", "certificate", NULL};
+    static const char *const names[] = {"policy",       "upstream",    "bind", "tls",
+                                        "bare_newline", "certificate", NULL};
     const char *near = diag_near(names, written, strlen(written));
     if (expected == NULL)
         assert_null(near);
@@ -226,6 +228,28 @@ static void test_near(void **state)
     memset(longer, 'p', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     check_near(longer, NULL);
+}
+
+/* ---- names ---- */
+
+static void test_names(void **state)
+{
+    static const char *const added[] = {"mta", "b", "mt", "mta2", "a", "zz", "c", "mtb", "A"};
+    struct arena *a = arena_create(65536);
+    struct names n;
+    (void)state;
+    assert_true(names_create(&n, a, COUNT_OF(added)));
+    assert_null(names_find(&n, SPAN_LIT("mta")));
+    for (size_t i = 0; i < COUNT_OF(added); i++)
+        names_add(&n, added[i], &added[i]);
+    names_sort(&n);
+    for (size_t i = 0; i < COUNT_OF(added); i++)
+        assert_ptr_equal(names_find(&n, span_of(added[i])), &added[i]);
+    assert_null(names_find(&n, SPAN_LIT("m")));
+    assert_null(names_find(&n, SPAN_LIT("mta3")));
+    assert_null(names_find(&n, SPAN_LIT("zzz")));
+    assert_null(names_find(&n, SPAN_LIT("")));
+    arena_destroy(&a);
 }
 
 /* ---- the disk ---- */
@@ -340,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_diags_sorted),
         cmocka_unit_test(test_diags_bounded),
         cmocka_unit_test(test_near),
+        cmocka_unit_test(test_names),
         cmocka_unit_test_setup_teardown(test_disk_read, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_disk_glob, make_folder, remove_folder),
     };

@@ -33,7 +33,7 @@ struct party {
     unsigned told[CONN_CLOSED + 1]; /* how often each event came */
     unsigned calls;                 /* of data */
     size_t largest;                 /* span that data was given */
-    char why[256];
+    char why[512];
     bool reads_nothing;            /* data takes none */
     size_t takes;                  /* most that data takes at once; 0: all */
     void (*on_data)(struct party *p);
@@ -250,7 +250,7 @@ static inline size_t raw_drain(struct net *net, int fd, char *out, size_t size, 
     uint64_t end = clock_mono_us() + 4 * (uint64_t)US_PER_S;
     *reset_r = false;
     while (clock_mono_us() < end) {
-        char piece[4096];
+        char piece[32 * 1024];
         ssize_t got = recv(fd, piece, sizeof piece, MSG_DONTWAIT);
         if (got == 0)
             return n;

@@ -14,7 +14,10 @@ struct expected {
 
 #define ROW(line, error, verb, arg)                                                                          \
     {                                                                                                        \
-        {line, sizeof line - 1}, error, verb, { arg, sizeof arg - 1 }                                        \
+        {line, sizeof line - 1}, error, verb,                                                                \
+        {                                                                                                    \
+            arg, sizeof arg - 1                                                                              \
+        }                                                                                                    \
     }
 static const struct expected table[] = {
     ROW("MAIL FROM:<a@b> SIZE=1", COMMAND_OK, VERB_MAIL, "FROM:<a@b> SIZE=1"),
@@ -95,7 +98,14 @@ static void every_verb_is_found_in_any_case(void **state)
 static void helo_names(void **state) /* CP-28 */
 {
     (void)state;
-    static const char *const good[] = {"x", "mail.example.org", "[1.2.3.4]", "[IPv6:::1]", "-bad", "%n%s", "$(x)", "b\xc3\xbc""cher.example"};
+    static const char *const good[] = {"x",
+                                       "mail.example.org",
+                                       "[1.2.3.4]",
+                                       "[IPv6:::1]",
+                                       "-bad",
+                                       "%n%s",
+                                       "$(x)",
+                                       "m\xc3\xbcnchen.example"};
     static const char *const bad[] = {"", "a b", "a\tb", "a\r", "a\x01", "\x7f", "\xc3", "\xff"};
     for (size_t i = 0; i < COUNT_OF(good); i++)
         assert_true(helo_name_ok(span_of(good[i])));

@@ -43,12 +43,12 @@ static void check_decoded(const struct decoded *got, const struct reference *wan
 {
     /* One comparison, because there are millions of them; the octets and a bare CR at the very end of an
      * unfinished input are known a little later than the reference knows them. */
-    bool same = got->n == want->n && memcmp(got->content, want->content, want->n) == 0 && got->end == want->end &&
-                got->d.bare_lf == want->bare_lf && got->d.lines == want->lines &&
+    bool same = got->n == want->n && memcmp(got->content, want->content, want->n) == 0 &&
+                got->end == want->end && got->d.bare_lf == want->bare_lf && got->d.lines == want->lines &&
                 (want->end == SIZE_MAX || got->d.octets == want->end - 3);
     if (!same)
-        fail_msg("\"%.*s\" (end %zd) instead of \"%.*s\" (end %zd)", (int)got->n, got->content, (ssize_t)got->end,
-                 (int)want->n, want->content, (ssize_t)want->end);
+        fail_msg("\"%.*s\" (end %zd) instead of \"%.*s\" (end %zd)", (int)got->n, got->content,
+                 (ssize_t)got->end, (int)want->n, want->content, (ssize_t)want->end);
 }
 
 /* Both modes; whole, byte by byte, and cut in two at every place. */
@@ -81,7 +81,10 @@ struct sequence {
 
 #define SEQUENCE(name, bytes, normal)                                                                        \
     {                                                                                                        \
-        name, {bytes ST, sizeof bytes ST - 1}, { normal ST, sizeof normal ST - 1 }                           \
+        name, {bytes ST, sizeof bytes ST - 1},                                                               \
+        {                                                                                                    \
+            normal ST, sizeof normal ST - 1                                                                  \
+        }                                                                                                    \
     }
 static const struct sequence no_ends[] = {
     SEQUENCE("SM-02", "\n.\r\n", "\r\n.\r\n"),
@@ -190,10 +193,14 @@ static void octets_are_noted(void **state)
         struct span in;
         bool nul, eight_bit, bare_cr;
     } cases[] = {
-        {{"abcdefghijklmnop\r\n", 18}, false, false, false}, {{"a\0b\r\n", 5}, true, false, false},
-        {{"abcdefg\xfc\r\n", 10}, false, true, false},       {{"abcdefgh\xfc\r\n", 11}, false, true, false},
-        {{"..\x80\r\n", 5}, false, true, false},             {{".\0\r\n", 4}, true, false, false},
-        {{"a\r\xff\r\n", 5}, false, true, true},             {{"a\r\0", 3}, true, false, true},
+        {{"abcdefghijklmnop\r\n", 18}, false, false, false},
+        {{"a\0b\r\n", 5}, true, false, false},
+        {{"abcdefg\xfc\r\n", 10}, false, true, false},
+        {{"abcdefgh\xfc\r\n", 11}, false, true, false},
+        {{"..\x80\r\n", 5}, false, true, false},
+        {{".\0\r\n", 4}, true, false, false},
+        {{"a\r\xff\r\n", 5}, false, true, true},
+        {{"a\r\0", 3}, true, false, true},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         for (size_t step = 1; step < 30; step++) {
@@ -285,11 +292,16 @@ static void hostile_runs_are_not_quadratic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sequences_that_are_no_end),      cmocka_unit_test(the_true_end),
-        cmocka_unit_test(nothing_is_taken_after_the_end), cmocka_unit_test(stuffed_dots_are_removed),
-        cmocka_unit_test(lf_only_messages),               cmocka_unit_test(octets_are_noted),
-        cmocka_unit_test(every_short_string),             cmocka_unit_test(random_strings_in_a_body),
-        cmocka_unit_test(long_runs_are_one_piece),        cmocka_unit_test(hostile_runs_are_not_quadratic),
+        cmocka_unit_test(sequences_that_are_no_end),
+        cmocka_unit_test(the_true_end),
+        cmocka_unit_test(nothing_is_taken_after_the_end),
+        cmocka_unit_test(stuffed_dots_are_removed),
+        cmocka_unit_test(lf_only_messages),
+        cmocka_unit_test(octets_are_noted),
+        cmocka_unit_test(every_short_string),
+        cmocka_unit_test(random_strings_in_a_body),
+        cmocka_unit_test(long_runs_are_one_piece),
+        cmocka_unit_test(hostile_runs_are_not_quadratic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,8 +138,10 @@ static void hostile_content_is_not_quadratic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_contents),      cmocka_unit_test(a_room_of_less_than_two_takes_nothing_wrong),
-        cmocka_unit_test(every_short_content), cmocka_unit_test(long_content_with_a_small_room),
+        cmocka_unit_test(known_contents),
+        cmocka_unit_test(a_room_of_less_than_two_takes_nothing_wrong),
+        cmocka_unit_test(every_short_content),
+        cmocka_unit_test(long_content_with_a_small_room),
         cmocka_unit_test(hostile_content_is_not_quadratic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

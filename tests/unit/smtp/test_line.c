@@ -10,8 +10,8 @@
 /* Events as text: "[line]" for a line, a letter for all else. Stops after `most` events. */
 static struct span events(struct span in, size_t step, size_t max, size_t flood, char out[ROOM])
 {
-    static const char letters[] = {[LINE_TOO_LONG] = 'T', [LINE_FLOOD] = 'F',     [LINE_BARE_LF] = 'L',
-                                   [LINE_BARE_CR] = 'C',  [LINE_NUL] = 'N', [LINE_NO_MEMORY] = 'M'};
+    static const char letters[] = {[LINE_TOO_LONG] = 'T', [LINE_FLOOD] = 'F', [LINE_BARE_LF] = 'L',
+                                   [LINE_BARE_CR] = 'C',  [LINE_NUL] = 'N',   [LINE_NO_MEMORY] = 'M'};
     struct line l;
     size_t n = 0;
     line_init(&l, max, flood);
@@ -131,7 +131,8 @@ static void line_lengths(void **state)
     static const struct {
         size_t octets;
         enum line_result result;
-    } cases[] = {{510, LINE_READY}, {511, LINE_READY}, {2046, LINE_READY}, {2047, LINE_TOO_LONG}, {60000, LINE_TOO_LONG}, {100001, LINE_FLOOD}};
+    } cases[] = {{510, LINE_READY},     {511, LINE_READY},      {2046, LINE_READY},
+                 {2047, LINE_TOO_LONG}, {60000, LINE_TOO_LONG}, {100001, LINE_FLOOD}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct line l;
         struct span line, in = span_make(big, cases[i].octets), end = SPAN_LIT("\r\n");

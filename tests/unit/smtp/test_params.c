@@ -89,18 +89,22 @@ static void values_are_as_written(void **state)
     (void)state;
     struct params p;
     struct span bad;
-    assert_int_equal(params_parse(SPAN_LIT("sIzE=0123 SMTPUTF8 ENVID=a+2Bb"), PARAMS_OF_MAIL, USUAL, &p, &bad), PARAMS_OK);
+    assert_int_equal(
+        params_parse(SPAN_LIT("sIzE=0123 SMTPUTF8 ENVID=a+2Bb"), PARAMS_OF_MAIL, USUAL, &p, &bad), PARAMS_OK);
     assert_span(p.value[PARAM_SIZE], "0123");
     assert_int_equal(p.size, 123);
     assert_span(p.value[PARAM_ENVID], "a+2Bb");
     assert_non_null(p.value[PARAM_SMTPUTF8].p);
     assert_int_equal(p.value[PARAM_SMTPUTF8].n, 0);
     assert_null(p.value[PARAM_BODY].p);
-    assert_int_equal(params_parse(SPAN_LIT("SIZE=99999999999999999999"), PARAMS_OF_MAIL, USUAL, &p, &bad), PARAMS_OK);
+    assert_int_equal(params_parse(SPAN_LIT("SIZE=99999999999999999999"), PARAMS_OF_MAIL, USUAL, &p, &bad),
+                     PARAMS_OK);
     assert_true(p.size == UINT64_MAX);
-    assert_int_equal(params_parse(SPAN_LIT("SIZE=18446744073709551615"), PARAMS_OF_MAIL, USUAL, &p, &bad), PARAMS_OK);
+    assert_int_equal(params_parse(SPAN_LIT("SIZE=18446744073709551615"), PARAMS_OF_MAIL, USUAL, &p, &bad),
+                     PARAMS_OK);
     assert_true(p.size == UINT64_MAX);
-    assert_int_equal(params_parse(SPAN_LIT("SIZE=18446744073709551614"), PARAMS_OF_MAIL, USUAL, &p, &bad), PARAMS_OK);
+    assert_int_equal(params_parse(SPAN_LIT("SIZE=18446744073709551614"), PARAMS_OF_MAIL, USUAL, &p, &bad),
+                     PARAMS_OK);
     assert_true(p.size == UINT64_MAX - 1);
 }
 
@@ -109,7 +113,8 @@ static void the_bad_one_is_named(void **state)
     (void)state;
     struct params p;
     struct span bad;
-    assert_int_equal(params_parse(SPAN_LIT("SIZE=1 FOO=2 BODY=X"), PARAMS_OF_MAIL, USUAL, &p, &bad), PARAMS_UNKNOWN);
+    assert_int_equal(params_parse(SPAN_LIT("SIZE=1 FOO=2 BODY=X"), PARAMS_OF_MAIL, USUAL, &p, &bad),
+                     PARAMS_UNKNOWN);
     assert_span(bad, "FOO=2");
 }
 
@@ -117,8 +122,9 @@ static void what_was_not_offered_is_refused(void **state)
 {
     (void)state;
     static const struct expected one_each[] = {
-        {PARAMS_OF_MAIL, "SIZE=1", 0},     {PARAMS_OF_MAIL, "BODY=7BIT", 0}, {PARAMS_OF_MAIL, "SMTPUTF8", 0},
-        {PARAMS_OF_MAIL, "RET=FULL", 0},   {PARAMS_OF_MAIL, "ENVID=a", 0},   {PARAMS_OF_MAIL, "AUTH=<>", 0},
+        {PARAMS_OF_MAIL, "SIZE=1", 0},       {PARAMS_OF_MAIL, "BODY=7BIT", 0},
+        {PARAMS_OF_MAIL, "SMTPUTF8", 0},     {PARAMS_OF_MAIL, "RET=FULL", 0},
+        {PARAMS_OF_MAIL, "ENVID=a", 0},      {PARAMS_OF_MAIL, "AUTH=<>", 0},
         {PARAMS_OF_RCPT, "NOTIFY=NEVER", 0}, {PARAMS_OF_RCPT, "ORCPT=rfc822;a", 0},
     };
     struct params p;
@@ -128,8 +134,11 @@ static void what_was_not_offered_is_refused(void **state)
         assert_int_equal(params_parse(rest, one_each[i].of, USUAL, &p, &bad), PARAMS_OK);
         assert_int_equal(params_parse(rest, one_each[i].of, 0, &p, &bad), PARAMS_NOT_OFFERED);
     }
-    assert_int_equal(params_parse(SPAN_LIT("BODY=BINARYMIME"), PARAMS_OF_MAIL, USUAL | CAP_BINARYMIME, &p, &bad), PARAMS_OK);
-    assert_int_equal(params_parse(SPAN_LIT("ORCPT=utf-8;\xc3\xbc"), PARAMS_OF_RCPT, CAP_DSN, &p, &bad), PARAMS_SYNTAX);
+    assert_int_equal(
+        params_parse(SPAN_LIT("BODY=BINARYMIME"), PARAMS_OF_MAIL, USUAL | CAP_BINARYMIME, &p, &bad),
+        PARAMS_OK);
+    assert_int_equal(params_parse(SPAN_LIT("ORCPT=utf-8;\xc3\xbc"), PARAMS_OF_RCPT, CAP_DSN, &p, &bad),
+                     PARAMS_SYNTAX);
 }
 
 static void lengths_of_values(void **state)
@@ -153,10 +162,8 @@ static void lengths_of_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parameters),
-        cmocka_unit_test(values_are_as_written),
-        cmocka_unit_test(the_bad_one_is_named),
-        cmocka_unit_test(what_was_not_offered_is_refused),
+        cmocka_unit_test(parameters),           cmocka_unit_test(values_are_as_written),
+        cmocka_unit_test(the_bad_one_is_named), cmocka_unit_test(what_was_not_offered_is_refused),
         cmocka_unit_test(lengths_of_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,24 +21,27 @@ static const struct good taken[] = {
     {PATH_FROM, "FROM:<root>", "<root>", "root", "root", "", ""},
     {PATH_TO, "TO:<\"\"@x.test>", "<\"\"@x.test>", "\"\"@x.test", "\"\"", "x.test", ""},
     {PATH_TO, "TO:<\"a b\"@x>", "<\"a b\"@x>", "\"a b\"@x", "\"a b\"", "x", ""},
-    {PATH_TO, "TO:<\"a\\\"b\\\\c\"@x> N", "<\"a\\\"b\\\\c\"@x>", "\"a\\\"b\\\\c\"@x", "\"a\\\"b\\\\c\"", "x", "N"},
+    {PATH_TO, "TO:<\"a\\\"b\\\\c\"@x> N", "<\"a\\\"b\\\\c\"@x>", "\"a\\\"b\\\\c\"@x", "\"a\\\"b\\\\c\"", "x",
+     "N"},
     {PATH_TO, "TO:<\"a>b\"@x>", "<\"a>b\"@x>", "\"a>b\"@x", "\"a>b\"", "x", ""},
     {PATH_TO, "TO:<\"@\"@x>", "<\"@\"@x>", "\"@\"@x", "\"@\"", "x", ""},
-    {PATH_TO, "TO:<@a.test,@b.test:u@c.test>", "<@a.test,@b.test:u@c.test>", "u@c.test", "u", "c.test", ""}, /* CP-23 */
+    {PATH_TO, "TO:<@a.test,@b.test:u@c.test>", "<@a.test,@b.test:u@c.test>", "u@c.test", "u", "c.test",
+     ""}, /* CP-23 */
     {PATH_TO, "TO:<@[1.2.3.4]:u@c>", "<@[1.2.3.4]:u@c>", "u@c", "u", "c", ""},
     {PATH_TO, "TO:<u%c@b>", "<u%c@b>", "u%c@b", "u%c", "b", ""},
     {PATH_TO, "TO:<a!b!u@c>", "<a!b!u@c>", "a!b!u@c", "a!b!u", "c", ""},
     {PATH_TO, "TO:<u@[127.0.0.1]>", "<u@[127.0.0.1]>", "u@[127.0.0.1]", "u", "[127.0.0.1]", ""},
     {PATH_TO, "TO:<u@[IPv6:::1]>", "<u@[IPv6:::1]>", "u@[IPv6:::1]", "u", "[IPv6:::1]", ""},
-    {PATH_TO, "TO:<u@[ipv6:2001:db8::192.0.2.1]>", "<u@[ipv6:2001:db8::192.0.2.1]>", "u@[ipv6:2001:db8::192.0.2.1]",
-     "u", "[ipv6:2001:db8::192.0.2.1]", ""},
-    {PATH_TO, "TO:<u@[x-tag:anything]>", "<u@[x-tag:anything]>", "u@[x-tag:anything]", "u", "[x-tag:anything]", ""},
+    {PATH_TO, "TO:<u@[ipv6:2001:db8::192.0.2.1]>", "<u@[ipv6:2001:db8::192.0.2.1]>",
+     "u@[ipv6:2001:db8::192.0.2.1]", "u", "[ipv6:2001:db8::192.0.2.1]", ""},
+    {PATH_TO, "TO:<u@[x-tag:anything]>", "<u@[x-tag:anything]>", "u@[x-tag:anything]", "u",
+     "[x-tag:anything]", ""},
     {PATH_TO, "TO:<a..b@x>", "<a..b@x>", "a..b@x", "a..b", "x", ""},
     {PATH_TO, "TO:<.a.@x>", "<.a.@x>", ".a.@x", ".a.", "x", ""},
     {PATH_TO, "TO:<u@a_b.-c-.test>", "<u@a_b.-c-.test>", "u@a_b.-c-.test", "u", "a_b.-c-.test", ""},
     {PATH_TO, "TO:<a+b=c/d'e@x>", "<a+b=c/d'e@x>", "a+b=c/d'e@x", "a+b=c/d'e", "x", ""},
-    {PATH_TO, "TO:<j\xc3\xbcrg@b\xc3\xbc.test>", "<j\xc3\xbcrg@b\xc3\xbc.test>", "j\xc3\xbcrg@b\xc3\xbc.test", "j\xc3\xbcrg",
-     "b\xc3\xbc.test", ""},
+    {PATH_TO, "TO:<j\xc3\xbcrg@b\xc3\xbc.test>", "<j\xc3\xbcrg@b\xc3\xbc.test>", "j\xc3\xbcrg@b\xc3\xbc.test",
+     "j\xc3\xbcrg", "b\xc3\xbc.test", ""},
 };
 
 static void paths_that_are_taken(void **state)
@@ -157,9 +160,9 @@ static void lengths(void **state) /* CP-24 */
     assert_int_equal(with_lengths(65, 20, 63), PATH_TOO_LONG);
     assert_int_equal(with_lengths(1, 63, 63), PATH_OK);
     assert_int_equal(with_lengths(1, 64, 64), PATH_TOO_LONG);
-    assert_int_equal(with_lengths(1, 252, 60), PATH_OK); /* 255 octets in all */
-    assert_int_equal(with_lengths(1, 253, 60), PATH_OK); /* 256 */
-    assert_int_equal(with_lengths(2, 253, 60), PATH_TOO_LONG);
+    assert_int_equal(with_lengths(1, 252, 60), PATH_OK); /* 256 octets with the brackets */
+    assert_int_equal(with_lengths(1, 253, 60), PATH_TOO_LONG);
+    assert_int_equal(with_lengths(2, 252, 60), PATH_TOO_LONG);
     assert_int_equal(with_lengths(1, 256, 60), PATH_TOO_LONG);
 }
 

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
+#include "postern/filter.h"
 #include <fnmatch.h>
-#include <postern/filter.h>
 
 enum { FAKE_FILES = 8, FAKE_OPTIONS = 16, FAKE_OUTPUT = 64 * 1024, FAKE_COUNTERS = 8 };
 

@@ -146,9 +146,9 @@ static void stack_and_heap(void **state)
         unsigned code;
     } cases[] = {
         {"[text]\n/^(?:a|b)*$/ REJECT\n", "jit_stack", "(PCRE2 error -46)", 4096, 451},
-        {"[text]\n/^(?:a|b)*$/ REJECT\n", "jit_stack", "", 512 * 1024, 550},
+        {"[text]\n/^(?:a|b)*$/ REJECT\n", "jit_stack", "", 524288, 550},
         {"[text]\n/(*NO_JIT)^(?:a|b)*$/ REJECT\n", "match_heap", "(PCRE2 error -63)", 1024, 451},
-        {"[text]\n/(*NO_JIT)^(?:a|b)*$/ REJECT\n", "match_heap", "", 64 * 1024 * 1024, 550},
+        {"[text]\n/(*NO_JIT)^(?:a|b)*$/ REJECT\n", "match_heap", "", 67108864, 550},
         {"[text]\n/^(a(?1)?b?)+$/ REJECT\n", "jit_stack", "(PCRE2 error -4", 4096, 451},
     };
     char text[10001];
@@ -254,6 +254,23 @@ static void characters_are_not_cut(void **state)
     fake_free(f);
 }
 
+static void check_character_start(void *arg, const struct subject *s)
+{
+    (void)arg;
+    assert_int_equal((unsigned char)s->p[s->from], 0xe2);
+    assert_true(s->last || (unsigned char)s->p[s->to + 1] == 0xe2);
+}
+
+static void windows_begin_with_a_character(void **state)
+{
+    (void)state;
+    struct window w = {.max = WINDOW_MIN};
+    for (int i = 0; i < LONG / 3; i++)
+        assert_int_equal(window_feed(&w, "\xe2\x82\xac", 3, check_character_start, NULL), 0);
+    window_close(&w, check_character_start, NULL);
+    window_free(&w);
+}
+
 static void negation_over_windows(void **state)
 {
     (void)state;
@@ -327,6 +344,7 @@ int main(void)
         cmocka_unit_test(the_overlap_is_kept),
         cmocka_unit_test(window_edges_are_not_text_edges),
         cmocka_unit_test(characters_are_not_cut),
+        cmocka_unit_test(windows_begin_with_a_character),
         cmocka_unit_test(negation_over_windows),
         cmocka_unit_test(long_header_fields),
         cmocka_unit_test(windows_join_without_overlap_of_work),

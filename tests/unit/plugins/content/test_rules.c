@@ -199,6 +199,22 @@ static void too_many_rules(void **state)
     free(rules);
 }
 
+/* A NUL is a byte like others: no word ends there. */
+static void nul_bytes(void **state)
+{
+    (void)state;
+    static const char rules[] = "[text]\n/a\0b/ WARN\n/a/ WARN\0WARN\n[text\0text]\n[header:a\0]\n";
+    struct fake *f = fake_new();
+    fake_file_bytes(f, "r", rules, sizeof rules - 1);
+    fake_rules(f, "r");
+    assert_int_equal(fake_configure(f), -1);
+    assert_int_equal(fake_lines(f->errors), 3);
+    assert_non_null(strstr(f->errors, "r:3:5: unknown action 'WARN"));
+    assert_non_null(strstr(f->errors, "r:4:2: unknown scope 'text"));
+    assert_non_null(strstr(f->errors, "r:5:10: no field has such a name"));
+    fake_free(f);
+}
+
 static void control_characters_do_not_reach_the_terminal(void **state)
 {
     (void)state;
@@ -276,6 +292,7 @@ int main(void)
         cmocka_unit_test(action_errors),
         cmocka_unit_test(bounds),
         cmocka_unit_test(too_many_rules),
+        cmocka_unit_test(nul_bytes),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),
         cmocka_unit_test(entries_name_files),
         cmocka_unit_test(a_file_named_twice_counts_once),

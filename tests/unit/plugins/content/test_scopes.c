@@ -58,6 +58,11 @@ static void header_fields(void **state)
     fake_header(f, "X-Bad", "no");
     fake_header(f, "", "meds"); /* ": meds" has no name (CT-12) */
     fake_header(f, "Subject", "");
+    struct postern_event nul = {
+        .phase = POSTERN_ON_HEADER, .name = {"Subject\0Subject\0", 16}, .text = fake_span("meds")};
+    (void)fake_hook(f, &nul, NULL);
+    nul.name = (struct postern_span){"\0", 1};
+    (void)fake_hook(f, &nul, NULL);
     assert_int_equal(fake_phase(f, POSTERN_ON_HEADERS, NULL), 0);
     assert_int_equal(fake_end(f), 0);
 

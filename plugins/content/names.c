@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* "Did you mean". Pure; it owns nothing. Words are short, so the work is bounded by SUGGEST_MAX squared a
- * name. */
-#include "suggest.h"
+/* Foreign words against our own names. Pure; it owns nothing. The work of a suggestion is bounded by
+ * SUGGEST_MAX squared a name. */
+#include "names.h"
 
 #include <string.h>
 #include <strings.h>
+
+bool name_is(const char *word, size_t n, const char *name)
+{
+    return strlen(name) == n && strncasecmp(word, name, n) == 0; /* no NUL in `name`, so none in the word */
+}
 
 enum { SUGGEST_MAX = 24 };
 

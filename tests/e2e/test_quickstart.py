@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""deploy/quickstart as a person would use it. Uses the release build in build/."""
+import os
+import pathlib
+import signal
+import smtplib
+import socket
+import subprocess
+import time
+import unittest
+
+from tests.support import net
+from tests.support.case import Case
+from tests.support.daemon import ROOT
+from tests.support.redisd import RedisServer
+
+SCRIPT = str(ROOT / "deploy" / "quickstart")
+
+
+class Quickstart(Case):
+    def setUp(self):
+        super().setUp()
+        self.state = self.folder / "state"
+        self.ports = net.free_port(), net.free_port()
+
+    def words(self, *more):
+        return [SCRIPT, "--state", str(self.state), "--listen", f"127.0.0.1:{self.ports[0]}",
+                "--listen-tls", f"127.0.0.1:{self.ports[1]}", *more]
+
+    def run_it(self, *more):
+        return subprocess.run(self.words(*more), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
+                              check=False, start_new_session=True)
+
+    def start_it(self, *more):
+        self.out = open(self.folder / "out", "wb")
+        self.addCleanup(self.out.close)
+        process = subprocess.Popen(self.words(*more), stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out,
+                                   start_new_session=True)
+        self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+        net.wait_until(lambda: "postern is up" in self.said() or process.poll() is not None, 600, "postern is up")
+        self.assertIsNone(process.poll(), self.said())
+        return process
+
+    def said(self):
+        return (self.folder / "out").read_text()
+
+    def left(self, session):
+        """Processes of that session that still live."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(words[3]) == session and words[0] != "Z":
+                found.append((entry / "cmdline").read_bytes())
+        return found
+
+    def test_demo(self):
+        done = self.run_it("--demo")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count("\nok  "), 5, done.stdout)
+        for port in self.ports:
+            self.assertFalse(net.accepts("127.0.0.1", port))
+
+    def test_interactive_and_how_it_ends(self):
+        for number, whole_session in ((signal.SIGINT, True), (signal.SIGTERM, False)):
+            with self.subTest(number=number):
+                process = self.start_it()
+                for word in (str(self.ports[0]), str(self.ports[1]), "swaks", "smtplib", "starttls"):
+                    self.assertIn(word, self.said())
+                with smtplib.SMTP("127.0.0.1", self.ports[0]) as s:
+                    s.starttls()
+                    s.sendmail("me@example.org", ["you@example.net"], "Subject: hello\r\n\r\nhello\r\n")
+                with smtplib.SMTP_SSL("127.0.0.1", self.ports[1]) as s:
+                    with self.assertRaises(smtplib.SMTPDataError):
+                        s.sendmail("me2@example.org", ["you@example.net"],
+                                   "Content-Type: text/plain; name=x.exe\r\n\r\nhello\r\n")
+                self.assertTrue(list((self.state / "mail").glob("*.eml")))
+                if whole_session:
+                    os.killpg(process.pid, number)
+                else:
+                    process.send_signal(number)
+                process.wait(20)
+                net.wait_until(lambda: not self.left(process.pid), 10, f"nothing to be left: {self.left(process.pid)}")
+                self.out.close()
+
+    def test_second_run_starts_in_seconds(self):
+        self.run_it("--demo")
+        start = time.monotonic()
+        process = self.start_it()
+        self.assertLess(time.monotonic() - start, 10)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+    def test_a_taken_port_is_said(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", self.ports[0]))
+            taken.listen()
+            done = self.run_it("--demo")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"127.0.0.1:{self.ports[0]}", done.stderr)
+        self.assertIn("--listen", done.stderr)
+
+    def test_usage(self):
+        for words, code in ((("--help",), 0), (("--nonsense",), 2), (("--listen",), 2), (("--listen", "here"), 1),
+                            (("--demo", "--upstream", "127.0.0.1:25"), 1)):
+            with self.subTest(words=words):
+                done = subprocess.run([SCRIPT, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                                      check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+
+    def test_another_upstream_and_redis(self):
+        sink = self.sink()
+        with RedisServer(self.folder / "redis") as redis:
+            process = self.start_it("--upstream", f"127.0.0.1:{sink.port}", "--redis", f"127.0.0.1:{redis.port}")
+            codes = []
+            for _ in range(11):
+                with smtplib.SMTP("127.0.0.1", self.ports[0]) as s:
+                    s.starttls()
+                    s.ehlo()
+                    s.mail("me@example.org")
+                    code = s.rcpt("you@example.net")[0]
+                    codes.append(s.data("Subject: x\r\n\r\nx\r\n")[0] if code == 250 else code)
+            self.assertEqual(codes[:10], [250] * 10)
+            self.assertGreater(redis.keys(), 0)
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+        self.assertEqual(len(sink.messages()), 10)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/* A world for the engine without sockets: what it sends to either side is recorded, time moves when told to, and
+ * bytes come in as the test cuts them. Used by the transcripts, the unit tests and the fuzzer of the engine.
+ *
+ *   client bytes -> world_client -> session -> to_client
+ *   upstream bytes -> world_upstream -> leg -> session -> to_upstream */
+#ifndef SUPPORT_ENGINE_H
+#define SUPPORT_ENGINE_H
+
+#include "base/buf.h"
+#include "session/session.h"
+#include "smtp/ehlo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world {
+    struct session *session;
+    struct session_policy policy;
+    struct spool_budget budget;
+    struct ehlo offer;
+    enum session_offer offer_state;
+    uint64_t now_us, session_timer, leg_timer;
+    struct buf to_client, from_client; /* from_client: what the session did not take yet */
+    bool closed, resume, client_tls;
+    struct upleg_config leg_config;
+    struct upleg *leg, *grave;
+    struct buf to_upstream;
+    bool leg_closed, leg_reset, leg_with_session, refuse_connect, wanted, leg_full;
+    unsigned connects, reports;
+    char verdict[32], stage[32], note[120];
+    unsigned code;
+    uint64_t counters[SESSION_COUNTERS];
+    int policies_out;
+};
+
+static void world_bury(struct world *w)
+{
+    if (w->grave)
+        upleg_destroy(&w->grave);
+}
+
+/* ---- the leg's connection ---- */
+
+static bool world_leg_send(void *ctx, struct span bytes)
+{
+    struct world *w = ctx;
+    return buf_append(&w->to_upstream, bytes);
+}
+
+static bool world_leg_full(void *ctx)
+{
+    struct world *w = ctx;
+    return w->leg_full;
+}
+
+static void world_leg_tls(void *ctx)
+{
+    (void)ctx; /* the test says upleg_secured */
+}
+
+static void world_leg_close(void *ctx, bool reset)
+{
+    struct world *w = ctx;
+    w->leg_closed = true;
+    w->leg_reset = reset;
+    w->leg_timer = 0;
+    world_bury(w);
+    w->grave = w->leg;
+    w->leg = NULL;
+}
+
+static uint64_t world_leg_now(void *ctx)
+{
+    struct world *w = ctx;
+    return w->now_us;
+}
+
+static void world_leg_timer(void *ctx, uint64_t at_us)
+{
+    struct world *w = ctx;
+    w->leg_timer = at_us;
+}
+
+static const struct upleg_ops world_leg_ops = {
+    .send = world_leg_send,
+    .full = world_leg_full,
+    .start_tls = world_leg_tls,
+    .close = world_leg_close,
+    .now_us = world_leg_now,
+    .timer = world_leg_timer,
+};
+
+/* ---- until the leg is READY, and after the session gave it back ---- */
+
+static void world_ready(void *ctx, struct upleg *u)
+{
+    struct world *w = ctx;
+    if (!w->wanted)
+        return;
+    w->wanted = false;
+    w->leg_with_session = true;
+    upleg_use(u, NULL, NULL);
+    session_upstream(w->session, u, NULL);
+}
+
+static void world_lost(void *ctx, struct upleg *u, const char *why, unsigned code, struct span bytes)
+{
+    struct world *w = ctx;
+    (void)u;
+    (void)code;
+    (void)bytes;
+    if (!w->wanted)
+        return;
+    w->wanted = false;
+    session_upstream(w->session, NULL, why);
+}
+
+static void world_cleaned(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,
+                          struct span bytes)
+{
+    (void)ctx;
+    (void)kind;
+    (void)tag;
+    (void)code;
+    (void)bytes;
+    if (upleg_owed(u) == 0)
+        upleg_abort(u, false);
+}
+
+static const struct upleg_user world_waiting = {.ready = world_ready, .lost = world_lost, .reply = world_cleaned};
+
+/* ---- what the session asks for ---- */
+
+static void world_send(void *ctx, struct span bytes)
+{
+    struct world *w = ctx;
+    if (!buf_append(&w->to_client, bytes))
+        abort();
+}
+
+static bool world_full(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+static void world_start_tls(void *ctx)
+{
+    struct world *w = ctx;
+    w->client_tls = true;
+    buf_free(&w->from_client);
+}
+
+static void world_resume(void *ctx)
+{
+    struct world *w = ctx;
+    w->resume = true;
+}
+
+static void world_close(void *ctx, enum session_close how, const char *why)
+{
+    struct world *w = ctx;
+    (void)how;
+    (void)why;
+    w->closed = true;
+}
+
+static uint64_t world_now(void *ctx)
+{
+    struct world *w = ctx;
+    return w->now_us;
+}
+
+static void world_timer(void *ctx, uint64_t at_us)
+{
+    struct world *w = ctx;
+    w->session_timer = at_us;
+}
+
+static enum session_offer world_offer(void *ctx, struct ehlo *offer_r)
+{
+    struct world *w = ctx;
+    *offer_r = w->offer;
+    return w->offer_state;
+}
+
+static void world_upstream_get(void *ctx, bool fresh)
+{
+    struct world *w = ctx;
+    (void)fresh;
+    w->connects++;
+    if (w->refuse_connect || w->leg) {
+        session_upstream(w->session, NULL, "connection refused");
+        return;
+    }
+    w->wanted = true;
+    w->leg_closed = w->leg_reset = false;
+    w->leg = upleg_create(&w->leg_config, &world_leg_ops, w);
+    if (!w->leg)
+        abort();
+    upleg_use(w->leg, &world_waiting, w);
+    upleg_connected(w->leg);
+}
+
+static void world_upstream_cancel(void *ctx)
+{
+    struct world *w = ctx;
+    w->wanted = false;
+    if (w->leg)
+        upleg_abort(w->leg, false);
+}
+
+static void world_upstream_put(void *ctx, struct upleg *u)
+{
+    struct world *w = ctx;
+    w->leg_with_session = false;
+    if (upleg_dead(u))
+        return;
+    upleg_use(u, &world_waiting, w);
+    if (upleg_owed(u) == 0)
+        upleg_abort(u, false);
+}
+
+static const struct session_policy *world_policy_get(void *ctx)
+{
+    struct world *w = ctx;
+    w->policies_out++;
+    return &w->policy;
+}
+
+static void world_policy_put(void *ctx, const struct session_policy *p)
+{
+    struct world *w = ctx;
+    (void)p;
+    w->policies_out--;
+}
+
+static void world_report(void *ctx, const struct session_report *r)
+{
+    struct world *w = ctx;
+    w->reports++;
+    (void)snprintf(w->verdict, sizeof(w->verdict), "%s", r->verdict);
+    (void)snprintf(w->stage, sizeof(w->stage), "%s", r->stage);
+    (void)snprintf(w->note, sizeof(w->note), "%s", r->note ? r->note : "");
+    w->code = r->code;
+}
+
+static void world_count(void *ctx, enum session_counter c)
+{
+    struct world *w = ctx;
+    w->counters[c]++;
+}
+
+static struct spool_budget *world_budget(void *ctx)
+{
+    struct world *w = ctx;
+    return &w->budget;
+}
+
+static const struct session_ops world_ops = {
+    .send = world_send,
+    .full = world_full,
+    .start_tls = world_start_tls,
+    .resume = world_resume,
+    .close = world_close,
+    .now_us = world_now,
+    .timer = world_timer,
+    .offer = world_offer,
+    .upstream_get = world_upstream_get,
+    .upstream_cancel = world_upstream_cancel,
+    .upstream_put = world_upstream_put,
+    .policy_get = world_policy_get,
+    .policy_put = world_policy_put,
+    .report = world_report,
+    .count = world_count,
+    .budget = world_budget,
+};
+
+/* ---- for the tests ---- */
+
+static void world_defaults(struct world *w)
+{
+    const uint64_t s = 1000000;
+    memset(w, 0, sizeof(*w));
+    w->now_us = 1000 * s;
+    w->offer_state = SESSION_OFFER_KNOWN;
+    w->offer = (struct ehlo){.caps = CAP_PIPELINING | CAP_SIZE | CAP_8BITMIME | CAP_DSN | CAP_SMTPUTF8 |
+                                     CAP_ENHANCEDSTATUSCODES,
+                             .size = 10000000};
+    w->budget = (struct spool_budget){.memory_max = 1 << 20, .disk_max = 1 << 20};
+    w->policy = (struct session_policy){
+        .generation = 1,
+        .listener = "test",
+        .hostname = "gate.test",
+        .limits = {.message_bytes = 1 << 20, .body_memory = 1 << 18, .recipients = 100, .command_line = 2048,
+                   .auth_line = 12288, .errors = 20, .junk_commands = 100, .header_bytes = 1 << 18,
+                   .command_us = 300 * s, .content_us = 180 * s, .upstream_idle_us = 60 * s},
+        .auth_needs_tls = true,
+        .enforce_sync = true,
+    };
+    w->leg_config = (struct upleg_config){.tls = UPLEG_PLAIN, .ehlo_name = "gate.test",
+                                          .greeting_us = 120 * s, .command_us = 300 * s,
+                                          .data_us = 115 * s, .final_us = 600 * s};
+}
+
+static void world_begin(struct world *w)
+{
+    struct session_client client = {.session_id = SPAN_LIT("sid1"), .address = SPAN_LIT("192.0.2.1"),
+                                    .ip = {192, 0, 2, 1}, .ip_n = 4};
+    w->session = session_create(&world_ops, w, &client);
+    if (!w->session)
+        abort();
+    session_start(w->session);
+}
+
+/* Offers what waits; again as long as the session asks for it. */
+static void world_offer_bytes(struct world *w)
+{
+    do {
+        w->resume = false;
+        struct span waiting = buf_span(&w->from_client);
+        if (!waiting.n || w->closed)
+            break;
+        size_t taken = session_feed(w->session, waiting);
+        if (taken > buf_len(&w->from_client))
+            taken = buf_len(&w->from_client); /* STARTTLS threw the rest away */
+        buf_consume(&w->from_client, taken);
+    } while (w->resume);
+}
+
+/* slice 0: in one piece. */
+static void world_client(struct world *w, struct span bytes, size_t slice)
+{
+    while (bytes.n && !w->closed) {
+        size_t n = slice && slice < bytes.n ? slice : bytes.n;
+        if (!buf_append(&w->from_client, span_head(bytes, n)))
+            abort();
+        world_offer_bytes(w);
+        bytes = span_skip(bytes, n);
+        world_bury(w);
+    }
+}
+
+static void world_upstream(struct world *w, struct span bytes, size_t slice)
+{
+    while (bytes.n && w->leg) {
+        size_t n = slice && slice < bytes.n ? slice : bytes.n;
+        upleg_feed(w->leg, span_head(bytes, n));
+        bytes = span_skip(bytes, n);
+        world_bury(w);
+    }
+    if (w->resume)
+        world_offer_bytes(w);
+}
+
+/* Moves the clock, firing what is due on the way. */
+static void world_wait(struct world *w, uint64_t us)
+{
+    uint64_t end = w->now_us + us;
+    for (int i = 0; i < 10000; i++) {
+        uint64_t at = end;
+        if (w->session_timer && w->session_timer < at)
+            at = w->session_timer;
+        if (w->leg_timer && w->leg_timer < at)
+            at = w->leg_timer;
+        w->now_us = at > w->now_us ? at : w->now_us;
+        if (w->session_timer && w->session_timer <= w->now_us && !w->closed) {
+            w->session_timer = 0;
+            session_timeout(w->session);
+        } else if (w->leg_timer && w->leg_timer <= w->now_us && w->leg) {
+            w->leg_timer = 0;
+            upleg_timeout(w->leg);
+        } else if (at == end) {
+            break;
+        }
+        world_bury(w);
+    }
+    if (w->resume)
+        world_offer_bytes(w);
+}
+
+static void world_end(struct world *w)
+{
+    session_destroy(&w->session);
+    if (w->leg)
+        upleg_abort(w->leg, false);
+    world_bury(w);
+    buf_free(&w->to_client);
+    buf_free(&w->to_upstream);
+    buf_free(&w->from_client);
+}
+
+#endif

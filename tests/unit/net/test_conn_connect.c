@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Connecting: addresses, names, Unix sockets; refusals and deadlines. */
+#include "party.h"
+
+#include <sys/un.h>
+
+static void dial(struct net *net, struct resolver *r, const char *host, uint16_t port, uint64_t deadline_us)
+{
+    struct conn_target to = {host, port, deadline_us};
+    net->client.c = conn_connect(net->l, r, &to, &party_events, &net->client);
+    assert_non_null(net->client.c);
+    for (size_t e = 0; e <= CONN_CLOSED; e++)
+        assert_int_equal(net->client.told[e], 0); /* never from inside the call */
+}
+
+static uint16_t free_port(void)
+{
+    char error[200];
+    int fd = listener_bind("127.0.0.1", 0, error, sizeof error);
+    assert_true(fd >= 0);
+    uint16_t port = port_of(fd);
+    (void)close(fd);
+    return port;
+}
+
+static void test_refused(void **state)
+{
+    struct net *net = net_open();
+    (void)state;
+    dial(net, NULL, "127.0.0.1", free_port(), US_PER_S);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_int_equal(net->client.told[CONN_CONNECTED], 0);
+    assert_non_null(strstr(net->client.why, "connecting to 127.0.0.1:"));
+    assert_non_null(strstr(net->client.why, "refused"));
+    net_close(net);
+}
+
+/* A socket that listens with a full backlog answers nobody. */
+static int deaf_listener(uint16_t *port_r, int fillers[4])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    *port_r = port_of(fd);
+    a.sin_port = htons(*port_r);
+    for (int i = 0; i < 4; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&a, sizeof a);
+    }
+    return fd;
+}
+
+static void test_deadline(void **state)
+{
+    struct net *net = net_open();
+    int fillers[4];
+    uint16_t port;
+    (void)state;
+    int deaf = deaf_listener(&port, fillers);
+    uint64_t start = clock_mono_us();
+    dial(net, NULL, "127.0.0.1", port, 100 * US_PER_MS);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_in_range(clock_mono_us() - start, 90 * US_PER_MS, US_PER_S);
+    assert_non_null(strstr(net->client.why, "no answer in time"));
+    for (int i = 0; i < 4; i++)
+        (void)close(fillers[i]);
+    (void)close(deaf);
+    net_close(net);
+}
+
+/* /etc/hosts may give ::1 first, where nobody listens: the next address is tried. */
+static void test_name(void **state)
+{
+    struct net *net = net_open();
+    struct resolver *r = resolver_create(net->l);
+    (void)state;
+    assert_non_null(r);
+    dial(net, r, "localhost", net->port, 2 * US_PER_S);
+    TURN_UNTIL(net, net->client.told[CONN_CONNECTED] || net->client.told[CONN_CLOSED]);
+    assert_string_equal(net->client.why, "");
+    assert_int_equal(net->client.told[CONN_CONNECTED], 1);
+    conn_close(&net->client.c, CONN_END_NOW);
+    resolver_destroy(&r);
+    net_close(net);
+}
+
+static void test_name_that_is_none(void **state)
+{
+    struct net *net = net_open();
+    struct resolver *r = resolver_create(net->l);
+    (void)state;
+    dial(net, r, "no..name", 25, 2 * US_PER_S);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_non_null(strstr(net->client.why, "no..name: the name does not resolve"));
+    resolver_destroy(&r);
+    net_close(net);
+}
+
+static void test_name_without_resolver(void **state)
+{
+    struct net *net = net_open();
+    (void)state;
+    dial(net, NULL, "localhost", 25, US_PER_S);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_non_null(strstr(net->client.why, "an address is needed"));
+    net_close(net);
+}
+
+static void test_unix_socket(void **state)
+{
+    struct net *net = net_open();
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    unsigned char ip[16];
+    char byte = 0;
+    (void)state;
+    (void)snprintf(a.sun_path, sizeof a.sun_path, "/tmp/postern-test-%ld.sock", (long)getpid());
+    (void)unlink(a.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    dial(net, NULL, a.sun_path, 0, US_PER_S);
+    say(&net->client, "x"); /* before it is connected: waits */
+    TURN_UNTIL(net, net->client.told[CONN_CONNECTED]);
+    assert_int_equal(conn_peer_ip(net->client.c, ip), 0);
+    int peer = accept(fd, NULL, NULL);
+    TURN_UNTIL(net, conn_unsent(net->client.c) == 0);
+    assert_int_equal(recv(peer, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+    (void)close(peer);
+    (void)close(fd);
+    (void)unlink(a.sun_path);
+    net_close(net);
+
+    char path[300];
+    memset(path, 'p', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    net = net_open();
+    dial(net, NULL, path, 0, US_PER_S);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_non_null(strstr(net->client.why, "too long"));
+    net_close(net);
+
+    net = net_open();
+    dial(net, NULL, "/nowhere/at/all.sock", 0, US_PER_S);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_non_null(strstr(net->client.why, "No such file"));
+    net_close(net);
+}
+
+/* Closed before anything happened, in each stage. */
+static void test_close_while_connecting(void **state)
+{
+    struct net *net = net_open();
+    struct resolver *r = resolver_create(net->l);
+    int fillers[4];
+    uint16_t port;
+    (void)state;
+    int deaf = deaf_listener(&port, fillers);
+    dial(net, r, "localhost", net->port, US_PER_S);
+    conn_close(&net->client.c, CONN_END_FLUSH);
+    dial(net, NULL, "127.0.0.1", port, US_PER_S);
+    conn_close(&net->client.c, CONN_END_FLUSH);
+    dial(net, NULL, "127.0.0.1", port, US_PER_S);
+    TURN_FOR_MS(net, 10);
+    conn_close(&net->client.c, CONN_END_FLUSH);
+    TURN_FOR_MS(net, 10);
+    assert_int_equal(net->client.told[CONN_CLOSED] + net->client.told[CONN_CONNECTED], 0);
+    for (int i = 0; i < 4; i++)
+        (void)close(fillers[i]);
+    (void)close(deaf);
+    resolver_destroy(&r);
+    net_close(net);
+}
+
+static void test_socket_options(void **state)
+{
+    struct net *net = net_open();
+    int on = 0;
+    socklen_t n = sizeof on;
+    (void)state;
+    net->keep_fd = true;
+    net_dial(net);
+    TURN_UNTIL(net, net->accepted_fd >= 0 && net->client.told[CONN_CONNECTED]);
+    assert_int_equal(getsockopt(net->accepted_fd, IPPROTO_TCP, TCP_NODELAY, &on, &n), 0);
+    assert_int_equal(on, 1);
+    assert_int_equal(getsockopt(net->accepted_fd, SOL_SOCKET, SO_KEEPALIVE, &on, &n), 0);
+    assert_int_equal(on, 1);
+    assert_int_equal(getsockopt(net->accepted_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &on, &n), 0);
+    assert_int_equal(on, 120000);
+    assert_true(fcntl(net->accepted_fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(net->accepted_fd, F_GETFD) & FD_CLOEXEC);
+    net_close(net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_name),
+        cmocka_unit_test(test_name_that_is_none),
+        cmocka_unit_test(test_name_without_resolver),
+        cmocka_unit_test(test_unix_socket),
+        cmocka_unit_test(test_close_while_connecting),
+        cmocka_unit_test(test_socket_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
