@@ -49,15 +49,20 @@ _Static_assert(sizeof(struct memory_header) == 128, "buckets begin at a multiple
 
 /* ---- words ---- */
 
-#if defined(__x86_64__)
-#define TWO_WORD_SWAP __attribute__((target("cx16")))
-#else
-#define TWO_WORD_SWAP
-#endif
-
-static TWO_WORD_SWAP bool cell_swap(union cell *c, union cell from, union cell to)
+/* In assembly where the compilers do not agree on how to ask for the instruction; x86-64 has had it since
+ * 2005. */
+static bool cell_swap(union cell *c, union cell from, union cell to)
 {
+#if defined(__x86_64__)
+    bool swapped;
+    __asm__ volatile("lock cmpxchg16b %1"
+                     : "=@ccz"(swapped), "+m"(c->both), "+a"(from.half.tag), "+d"(from.half.value)
+                     : "b"(to.half.tag), "c"(to.half.value)
+                     : "memory");
+    return swapped;
+#else
     return __sync_bool_compare_and_swap(&c->both, from.both, to.both);
+#endif
 }
 
 static uint64_t load(const uint64_t *word)

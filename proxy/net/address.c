@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-bool address_parse(const char *host, uint16_t port, struct sockaddr_storage *address_r)
+bool address_from_text(const char *host, uint16_t port, struct sockaddr_storage *address_r)
 {
     char bare[INET6_ADDRSTRLEN];
     size_t n = strlen(host);

@@ -14,7 +14,7 @@
 #define ADDRESS_TEXT 56
 
 /* "192.0.2.1", "2001:db8::1" or "[2001:db8::1]". false: not an address (perhaps a name). */
-MUST_CHECK bool address_parse(const char *host, uint16_t port, struct sockaddr_storage *address_r);
+MUST_CHECK bool address_from_text(const char *host, uint16_t port, struct sockaddr_storage *address_r);
 /* The path of a Unix socket. false: too long. */
 MUST_CHECK bool address_unix(const char *path, struct sockaddr_storage *address_r);
 socklen_t address_length(const struct sockaddr_storage *a);

@@ -3,9 +3,9 @@
  *
  *   socket event, deadline, end of turn -> conn_step -> (connect | handshake | write | read | end) -> re-arm
  *
- * Owned by whoever accepted or connected it, until conn_close or CONN_CLOSED; then by itself until it is freed.
- * The read watcher stays on and the write watcher is on only while the socket is full, so that a dialogue costs
- * no epoll_ctl. */
+ * Owned by whoever accepted or connected it, until conn_close or CONN_CLOSED; then by itself until it is
+ * freed. The read watcher stays on and the write watcher is on only while the socket is full, so that a
+ * dialogue costs no epoll_ctl. */
 #include "net/conn_parts.h"
 #include "net/tls_ssl.h"
 
@@ -30,7 +30,10 @@ static void on_writable(struct ev_loop *ev, ev_io *w, int revents)
     conn_step(c, EV_WRITE);
 }
 
-static void on_turn(void *arg) { conn_step(arg, STEP_TURN); }
+static void on_turn(void *arg)
+{
+    conn_step(arg, STEP_TURN);
+}
 
 void conn_schedule(struct conn *c)
 {
@@ -96,7 +99,10 @@ void conn_detach(struct conn *c)
 
 /* ---- the step ---- */
 
-void conn_tell(struct conn *c, enum conn_event e) { c->events->event(c->ctx, c, e, NULL); }
+void conn_tell(struct conn *c, enum conn_event e)
+{
+    c->events->event(c->ctx, c, e, NULL);
+}
 
 static void open_step(struct conn *c, int events)
 {
@@ -157,8 +163,14 @@ void conn_set_events(struct conn *c, const struct conn_events *ev, void *ctx)
     c->ctx = ctx;
 }
 
-size_t conn_unsent(const struct conn *c) { return buf_len(&c->out); }
-bool conn_full(const struct conn *c) { return c->full; }
+size_t conn_unsent(const struct conn *c)
+{
+    return buf_len(&c->out);
+}
+bool conn_full(const struct conn *c)
+{
+    return c->full;
+}
 
 size_t conn_unread(const struct conn *c)
 {
@@ -180,7 +192,10 @@ void conn_pause(struct conn *c, bool paused)
     conn_schedule(c);
 }
 
-struct tls_info conn_tls_info(const struct conn *c) { return tls_info_of(c->t.ssl); }
+struct tls_info conn_tls_info(const struct conn *c)
+{
+    return tls_info_of(c->t.ssl);
+}
 
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16])
 {
@@ -188,5 +203,11 @@ size_t conn_peer_ip(const struct conn *c, unsigned char ip[16])
     return c->ip_n;
 }
 
-struct span conn_peer_text(const struct conn *c) { return span_of(c->peer); }
-uint16_t conn_peer_port(const struct conn *c) { return c->port; }
+struct span conn_peer_text(const struct conn *c)
+{
+    return span_of(c->peer);
+}
+uint16_t conn_peer_port(const struct conn *c)
+{
+    return c->port;
+}

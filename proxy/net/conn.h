@@ -23,21 +23,21 @@ enum conn_event {
     CONN_CONNECTED, /* outbound: TCP (or Unix) is there */
     CONN_TLS,       /* the handshake is done; see conn_tls */
     CONN_DRAINED,   /* output fell below the low mark after conn_write said it is above the high one */
-    CONN_EOF,       /* the peer will send no more (FIN, or close_notify) and all it sent was taken; writing may still
-                       work. A FIN without close_notify under TLS is CONN_CLOSED: the stream was cut */
+    CONN_EOF,       /* the peer will send no more, and all it sent was taken; writing may still work */
     CONN_CLOSED     /* broken or timed out: `why` says how. The conn is gone after this event */
 };
 
 struct conn_events {
     /* Bytes are there: returns how many were taken. What is not taken stays and comes again, with more behind
-     * it, after conn_resume (or when more arrives); reading stops while CONN_IN_MAX wait. May call anything. */
+     * it, after conn_resume (or when more arrives); reading stops while CONN_IN_MAX wait. May call anything.
+     */
     size_t (*data)(void *ctx, struct conn *c, struct span bytes);
     void (*event)(void *ctx, struct conn *c, enum conn_event e, const char *why);
 };
 
-#define CONN_IN_MAX   (64 * 1024)
-#define CONN_OUT_HIGH (256 * 1024)
-#define CONN_OUT_LOW  (64 * 1024)
+#define CONN_IN_MAX   ((size_t)64 * 1024)
+#define CONN_OUT_HIGH ((size_t)256 * 1024)
+#define CONN_OUT_LOW  ((size_t)64 * 1024)
 
 /* Takes an accepted socket. NULL: no memory, and the socket is closed. Reading begins at once. */
 MUST_CHECK struct conn *conn_accept(struct loop *l, int fd, const struct conn_events *ev, void *ctx);
@@ -47,8 +47,8 @@ struct conn_target {
     uint16_t port;
     uint64_t deadline_us; /* for resolving and connecting together, from now */
 };
-/* Resolves (if host is a name) and tries each address. CONN_CONNECTED or CONN_CLOSED follows, never from inside
- * this call. NULL: no memory. `r` may be NULL where hosts are always literal. */
+/* Resolves (if host is a name) and tries each address. CONN_CONNECTED or CONN_CLOSED follows, never from
+ * inside this call. NULL: no memory. `r` may be NULL where hosts are always literal. */
 MUST_CHECK struct conn *conn_connect(struct loop *l, struct resolver *r, const struct conn_target *to,
                                      const struct conn_events *ev, void *ctx);
 
@@ -60,25 +60,27 @@ void conn_set_events(struct conn *c, const struct conn_events *ev, void *ctx);
 MUST_CHECK bool conn_write(struct conn *c, struct span bytes);
 bool conn_full(const struct conn *c); /* above the high mark and not yet below the low one */
 size_t conn_unsent(const struct conn *c);
-void conn_resume(struct conn *c); /* offers the waiting bytes again, at the end of this turn */
+void conn_resume(struct conn *c);             /* offers the waiting bytes again, at the end of this turn */
 void conn_pause(struct conn *c, bool paused); /* no reads at all while paused */
 
-/* Starts TLS after what was written so far has left in the clear. Bytes waiting in `in` are thrown away: plaintext
- * that came too early is an injection, and whoever cares has asked conn_unread first. CONN_TLS or CONN_CLOSED
- * follows within the deadline. */
+/* Starts TLS after what was written so far has left in the clear. Bytes waiting in `in` are thrown away:
+ * plaintext that came too early is an injection, and whoever cares has asked conn_unread first. CONN_TLS or
+ * CONN_CLOSED follows within the deadline. */
 MUST_CHECK bool conn_tls_accept(struct conn *c, struct tls_server *t, uint64_t deadline_us);
 /* `name`: for SNI (unless it is an address), for verification and for session resumption. */
-MUST_CHECK bool conn_tls_connect(struct conn *c, struct tls_client *t, const char *name, uint64_t deadline_us);
+MUST_CHECK bool conn_tls_connect(struct conn *c, struct tls_client *t, const char *name,
+                                 uint64_t deadline_us);
 size_t conn_unread(const struct conn *c); /* waiting in `in`; inside `data` at least all that it was given */
 
 /* The end. flush: what was written still goes out (bounded: 5 s), with close_notify under TLS and a lingering
- * close, so that the peer reads it; else the socket is closed at once (reset: with RST, for aborts that must not
- * look like an end). No event follows. *c becomes NULL. */
+ * close, so that the peer reads it; else the socket is closed at once (reset: with RST, for aborts that must
+ * not look like an end). No event follows. *c becomes NULL. */
 enum conn_end { CONN_END_FLUSH, CONN_END_NOW, CONN_END_RESET };
 void conn_close(struct conn **c, enum conn_end how);
 
 struct tls_info conn_tls_info(const struct conn *c);
-/* The peer's address in canonical text ("192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4), and as 4 or 16 bytes. */
+/* The peer's address in canonical text ("192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4), and as 4 or 16
+ * bytes. */
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16]);
 struct span conn_peer_text(const struct conn *c); /* with the port: "192.0.2.1:4711", "[2001:db8::1]:4711" */
 uint16_t conn_peer_port(const struct conn *c);

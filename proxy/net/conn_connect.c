@@ -4,7 +4,8 @@
  *   host -> address, path, or resolver -> addresses -> try each in turn -> CONN_CONNECTED or CONN_CLOSED
  *
  * One deadline for all. Each attempt gets an equal part of what is left of it, so that a first address that
- * swallows packets leaves time for the second. The connector is owned by its conn and goes with the outcome. */
+ * swallows packets leaves time for the second. The connector is owned by its conn and goes with the outcome.
+ */
 #include "net/conn_parts.h"
 #include "net/socket.h"
 
@@ -87,8 +88,8 @@ static void connected(struct conn *c)
     conn_tell(c, CONN_CONNECTED);
 }
 
-/* true: the attempt under way is decided, well or not. */
-static bool check_attempt(struct conn *c, int events)
+/* true: the attempt under way is over, and was in vain. */
+static bool attempt_failed(struct conn *c, int events)
 {
     int error = 0;
     socklen_t n = sizeof error;
@@ -96,12 +97,12 @@ static bool check_attempt(struct conn *c, int events)
         return false;
     if (getsockopt(c->t.fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
         error = errno;
-    if (error) {
-        transport_fail(&c->t, "connecting to %s: %s", c->peer, strerror(error));
-        drop_attempt(c);
-    } else {
+    if (!error) {
         connected(c);
+        return false;
     }
+    transport_fail(&c->t, "connecting to %s: %s", c->peer, strerror(error));
+    drop_attempt(c);
     return true;
 }
 
@@ -112,13 +113,12 @@ void conn_connect_step(struct conn *c, int events)
         conn_fail(c, FAIL_NOW);
         return;
     }
-    if (k->query || (c->t.fd >= 0 && !check_attempt(c, events)))
+    if (k->query || (c->t.fd >= 0 && !attempt_failed(c, events)))
         return;
-    while (c->state == STATE_CONNECTING && c->t.fd < 0 && k->next < k->n)
+    while (k->next < k->n)
         if (attempt(c))
             return;
-    if (c->state == STATE_CONNECTING)
-        conn_fail(c, FAIL_NOW);
+    conn_fail(c, FAIL_NOW);
 }
 
 static void on_resolved(void *arg, const struct resolver_answer *a)
@@ -141,7 +141,7 @@ static bool begin(struct conn *c, struct resolver *r, const struct conn_target *
         k->n = address_unix(to->host, &k->address[0]);
         if (!k->n)
             transport_fail(&c->t, "%s: the path is too long for a Unix socket", to->host);
-    } else if (address_parse(to->host, to->port, &k->address[0])) {
+    } else if (address_from_text(to->host, to->port, &k->address[0])) {
         k->n = 1;
     } else if (r) {
         k->query = resolver_ask(r, to->host, to->port, on_resolved, c);

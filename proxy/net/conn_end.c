@@ -3,17 +3,17 @@
  *
  *   conn_close(flush): out -> close_notify -> FIN -> read and forget until the peer's FIN -> close
  *
- * A socket that is closed with unread bytes in it sends RST, and then the peer may never read what we sent last.
- * So the end lingers, within bounds of time and bytes. In that while the conn owns itself; the loop ends it when
- * the loop itself goes. */
-#include "net/conn_parts.h"
+ * A socket that is closed with unread bytes in it sends RST, and then the peer may never read what we sent
+ * last. So the end lingers, within bounds of time and bytes. In that while the conn owns itself; the loop
+ * ends it when the loop itself goes. */
 #include "base/clock.h"
+#include "net/conn_parts.h"
 #include "net/loop_end.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { LINGER_BYTES = 64 * 1024 };
+static const size_t linger_bytes = (size_t)64 * 1024;
 static const uint64_t flush_us = 5 * (uint64_t)US_PER_S, linger_us = 2 * (uint64_t)US_PER_S;
 
 static void on_free(void *arg)
@@ -40,7 +40,10 @@ static void die(struct conn *c, bool reset)
     loop_defer(c->loop, &c->turn, on_free, c);
 }
 
-static void on_end_deadline(void *arg) { die(arg, false); }
+static void on_end_deadline(void *arg)
+{
+    die(arg, false);
+}
 
 static void begin_end(struct conn *c)
 {
@@ -91,7 +94,7 @@ void conn_end_step(struct conn *c, int events)
         say_end(c);
     if (c->state == STATE_ENDING && (events & EV_READ) && !c->eof)
         discard_input(c);
-    if (c->state == STATE_ENDING && c->said_end && (c->eof || c->discarded >= LINGER_BYTES))
+    if (c->state == STATE_ENDING && c->said_end && (c->eof || c->discarded >= linger_bytes))
         die(c, false);
 }
 

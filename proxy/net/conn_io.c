@@ -11,7 +11,7 @@
 
 enum {
     READS_A_TURN = 4,
-    WRITES_A_TURN = 16,     /* records of TLS, 16 KiB each */
+    WRITES_A_TURN = 16,       /* records of TLS, 16 KiB each */
     WRITE_AT_ONCE = 32 * 1024 /* so much does not wait for the end of the turn, nor is it copied */
 };
 

@@ -43,8 +43,8 @@ struct conn {
     bool paused;
     bool full, tell_drained;
     bool eof, eof_told;
-    bool offer;   /* conn_resume was called */
-    bool broken;  /* writing failed, or no memory: t.why. What came in before is still shown */
+    bool offer;  /* conn_resume was called */
+    bool broken; /* writing failed, or no memory: t.why. What came in before is still shown */
     bool write_blocked, write_wants_read, read_wants_write;
     bool only_clear; /* ENDING out of a handshake: what was meant for TLS is not sent */
     bool said_end;   /* ENDING: close_notify and FIN are out */

@@ -5,8 +5,8 @@
  *                 ^                    |
  *                 +---- REST_US -------+ no descriptors or no memory
  *
- * The supervisor owns the fd; a listener is a worker's view of it and is owned by the worker. It may be destroyed
- * from inside `accepted`. */
+ * The supervisor owns the fd; a listener is a worker's view of it and is owned by the worker. It may be
+ * destroyed from inside `accepted`. */
 #include "net/listener.h"
 #include "base/clock.h"
 #include "net/socket.h"
@@ -67,7 +67,8 @@ int listener_bind(const char *host, uint16_t port, char *error, size_t error_siz
     }
     int fd = open_bound(a);
     if (fd < 0)
-        (void)snprintf(error, error_size, "cannot listen on %s port %u: %s", host, (unsigned)port, strerror(errno));
+        (void)snprintf(error, error_size, "cannot listen on %s port %u: %s", host, (unsigned)port,
+                       strerror(errno));
     freeaddrinfo(a);
     return fd;
 }
@@ -87,12 +88,12 @@ static void take_a_rest(struct listener *ls)
     loop_timer_start(ls->loop, &ls->rest, rest_us, on_rested, ls);
 }
 
-/* What accept4's errno means for us. Errors of the connection that was to be accepted concern only that one; all
- * others (no descriptors, no memory, a bad socket) would come again at once. */
+/* What accept4's errno means for us. Errors of the connection that was to be accepted concern only that one;
+ * all others (no descriptors, no memory, a bad socket) would come again at once. */
 static bool only_that_one(int error)
 {
-    static const int harmless[] = {ECONNABORTED, EINTR,      EPROTO,       EPERM,      ENETDOWN,   ENOPROTOOPT,
-                                   EHOSTDOWN,    ENONET,     EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH};
+    static const int harmless[] = {ECONNABORTED, EINTR,  EPROTO,       EPERM,      ENETDOWN,   ENOPROTOOPT,
+                                   EHOSTDOWN,    ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH};
     for (size_t i = 0; i < COUNT_OF(harmless); i++)
         if (error == harmless[i])
             return true;

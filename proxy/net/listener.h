@@ -12,9 +12,10 @@ MUST_CHECK int listener_bind(const char *host, uint16_t port, char *error, size_
 
 struct listener;
 /* `accepted` gets each new socket (non-blocking, close-on-exec, TCP_NODELAY) and owns it. A bounded number is
- * accepted each turn; when descriptors run out, accepting rests for a moment instead of spinning. The fd stays
- * the caller's. NULL: no memory. */
-MUST_CHECK struct listener *listener_watch(struct loop *l, int fd, void (*accepted)(void *ctx, int fd), void *ctx);
+ * accepted each turn; when descriptors run out, accepting rests for a moment instead of spinning. The fd
+ * stays the caller's. NULL: no memory. */
+MUST_CHECK struct listener *listener_watch(struct loop *l, int fd, void (*accepted)(void *ctx, int fd),
+                                           void *ctx);
 void listener_pause(struct listener *ls, bool paused);
 void listener_destroy(struct listener **ls); /* does not close the fd */
 

@@ -5,9 +5,9 @@
  *                       |                          ^   |
  *                       +------- loop_defer -------+   +-- loop_defer: next turn, which does not sleep
  *
- * Deferred work runs in a prepare watcher, which libev calls last before it polls. What is deferred while that
- * runs waits for the next turn, so that nobody who always has more to do keeps the loop from its sockets.
- * The loop is owned by its process; nodes and timers are owned by whoever embeds them. */
+ * Deferred work runs in a prepare watcher, which libev calls last before it polls. What is deferred while
+ * that runs waits for the next turn, so that nobody who always has more to do keeps the loop from its
+ * sockets. The loop is owned by its process; nodes and timers are owned by whoever embeds them. */
 #include "net/loop.h"
 #include "base/clock.h"
 #include "net/loop_end.h"
@@ -30,7 +30,10 @@ static void circle_init(struct loop_deferred *head)
     head->prev = &head->next;
 }
 
-static bool circle_empty(const struct loop_deferred *head) { return head->next == head; }
+static bool circle_empty(const struct loop_deferred *head)
+{
+    return head->next == head;
+}
 
 static void circle_append(struct loop_deferred *head, struct loop_deferred *d)
 {
@@ -135,7 +138,8 @@ void loop_destroy(struct loop **lp)
     *lp = NULL;
     if (!l)
         return;
-    /* First what was still to be sent, then those who live in the background, then what both have deferred. */
+    /* First what was still to be sent, then those who live in the background, then what both have deferred.
+     */
     circle_run(&l->turn);
     circle_run(&l->at_end);
     circle_run(&l->turn);
@@ -149,9 +153,18 @@ void loop_run(struct loop *l)
     circle_run(&l->turn);
 }
 
-void loop_stop(struct loop *l) { ev_break(l->ev, EVBREAK_ALL); }
-struct ev_loop *loop_ev(struct loop *l) { return l->ev; }
-char *loop_read_buffer(struct loop *l) { return l->read_buffer; }
+void loop_stop(struct loop *l)
+{
+    ev_break(l->ev, EVBREAK_ALL);
+}
+struct ev_loop *loop_ev(struct loop *l)
+{
+    return l->ev;
+}
+char *loop_read_buffer(struct loop *l)
+{
+    return l->read_buffer;
+}
 
 uint64_t loop_now_us(struct loop *l)
 {
@@ -167,7 +180,8 @@ static void on_timer(struct ev_loop *ev, ev_timer *w, int revents)
     t->fire(t->arg);
 }
 
-void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_us, void (*fire)(void *arg), void *arg)
+void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_us, void (*fire)(void *arg),
+                      void *arg)
 {
     loop_timer_stop(t);
     t->loop = l;
@@ -186,4 +200,7 @@ void loop_timer_stop(struct loop_timer *t)
         ev_timer_stop(t->loop->ev, &t->w);
 }
 
-bool loop_timer_active(const struct loop_timer *t) { return t->loop && ev_is_active(&t->w); }
+bool loop_timer_active(const struct loop_timer *t)
+{
+    return t->loop && ev_is_active(&t->w);
+}

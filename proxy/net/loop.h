@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The event loop of a process: a thin wrapper of libev. Timers are embedded in their owners; work that must not
- * run inside a callback (freeing, flushing) is deferred to the end of the loop turn. */
+/* The event loop of a process: a thin wrapper of libev. Timers are embedded in their owners; work that must
+ * not run inside a callback (freeing, flushing) is deferred to the end of the loop turn. */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -26,7 +26,8 @@ struct loop_timer {
     void (*fire)(void *arg);
     void *arg;
 };
-void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_us, void (*fire)(void *arg), void *arg);
+void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_us, void (*fire)(void *arg),
+                      void *arg);
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_active(const struct loop_timer *t);
 
@@ -40,8 +41,9 @@ struct loop_deferred {
 void loop_defer(struct loop *l, struct loop_deferred *d, void (*fn)(void *arg), void *arg);
 void loop_undefer(struct loop_deferred *d);
 
-/* Where every read lands first: one buffer a loop, LOOP_READ_SIZE bytes, so that idle connections hold none. */
-#define LOOP_READ_SIZE (64 * 1024)
+/* Where every read lands first: one buffer a loop, LOOP_READ_SIZE bytes, so that idle connections hold none.
+ */
+#define LOOP_READ_SIZE ((size_t)64 * 1024)
 char *loop_read_buffer(struct loop *l);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* For the rest of net/ only: things that live on their own in the background (a connection that still flushes)
- * have no owner left to end them when the loop goes. */
+/* For the rest of net/ only: things that live on their own in the background (a connection that still
+ * flushes) have no owner left to end them when the loop goes. */
 #ifndef NET_LOOP_END_H
 #define NET_LOOP_END_H
 

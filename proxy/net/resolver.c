@@ -3,8 +3,8 @@
  *
  *   ask -> c-ares <-> its sockets and timeout on the loop -> answer kept -> end of turn -> done()
  *
- * A query is owned by the resolver and is in its list until `done` was called or it was cancelled. c-ares cannot
- * cancel one query: a cancelled one stays in the list, mute, until c-ares lets go of it. */
+ * A query is owned by the resolver and is in its list until `done` was called or it was cancelled. c-ares
+ * cannot cancel one query: a cancelled one stays in the list, mute, until c-ares lets go of it. */
 #include "net/resolver.h"
 #include "base/clock.h"
 #include "net/address.h"
@@ -59,7 +59,8 @@ static void set_timeout(struct resolver *r)
 {
     struct timeval tv;
     if (ares_timeout(r->channel, NULL, &tv))
-        loop_timer_start(r->loop, &r->timeout, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec, on_timeout, r);
+        loop_timer_start(r->loop, &r->timeout, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec,
+                         on_timeout, r);
     else
         loop_timer_stop(&r->timeout);
 }
@@ -71,7 +72,8 @@ static void on_socket(struct ev_loop *ev, ev_io *w, int revents)
     int fd = w->fd;
     (void)ev;
     /* c-ares may close the socket in here, and then s is gone. */
-    ares_process_fd(r->channel, revents & EV_READ ? fd : ARES_SOCKET_BAD, revents & EV_WRITE ? fd : ARES_SOCKET_BAD);
+    ares_process_fd(r->channel, revents & EV_READ ? fd : ARES_SOCKET_BAD,
+                    revents & EV_WRITE ? fd : ARES_SOCKET_BAD);
     set_timeout(r);
 }
 
@@ -180,7 +182,7 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, uint16
     if (q->next)
         q->next->prev = &q->next;
     r->queries = q;
-    if (address_parse(name, port, &q->answer.address[0])) {
+    if (address_from_text(name, port, &q->answer.address[0])) {
         q->answer.n = 1;
         answer(q);
     } else {
@@ -238,9 +240,12 @@ void resolver_destroy(struct resolver **rp)
         return;
     for (struct resolver_query *q = r->queries; q; q = q->next)
         q->done = NULL;
-    ares_destroy(r->channel); /* lets go of its queries, and closes its sockets */
-    while (r->queries)
-        query_free(r->queries);
+    ares_destroy(r->channel); /* lets go of its queries, which frees them, and closes its sockets */
+    for (struct resolver_query *q = r->queries, *next; q; q = next) {
+        next = q->next;
+        loop_undefer(&q->end);
+        free(q);
+    }
     loop_timer_stop(&r->timeout);
     ares_library_cleanup();
     free(r);

@@ -22,7 +22,8 @@ struct resolver_answer {
 };
 /* `done` comes exactly once, never from inside this call, unless cancelled. NULL: no memory. */
 MUST_CHECK struct resolver_query *resolver_ask(struct resolver *r, const char *name, uint16_t port,
-                                               void (*done)(void *arg, const struct resolver_answer *a), void *arg);
+                                               void (*done)(void *arg, const struct resolver_answer *a),
+                                               void *arg);
 void resolver_cancel(struct resolver_query **q);
 
 #endif

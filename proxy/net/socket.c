@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Options of sockets. A peer that vanished without a word is found in about two minutes, whether we are sending
- * (TCP_USER_TIMEOUT) or waiting (keepalive). */
+/* Options of sockets. A peer that vanished without a word is found in about two minutes, whether we are
+ * sending (TCP_USER_TIMEOUT) or waiting (keepalive). */
 #include "net/socket.h"
 
 #include <netinet/in.h>

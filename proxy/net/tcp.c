@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static bool not_now(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+static bool not_now(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
 
 static enum transport_result tcp_handshake(struct transport *t)
 {

@@ -71,8 +71,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-/* Offers the newest session of the name. One of TLS 1.3 leaves the shelf: used twice, it would let an observer
- * link two connections. */
+/* Offers the newest session of the name. One of TLS 1.3 leaves the shelf: used twice, it would let an
+ * observer link two connections. */
 static void offer_session(struct tls_client *t, SSL *ssl, const char *name)
 {
     struct kept_session *newest = NULL;

@@ -8,16 +8,6 @@
 #include <openssl/pem.h>
 #include <stdio.h>
 
-/* Keys have no passphrase here. Without this OpenSSL would ask at the terminal. */
-static int no_passphrase(char *out, int size, int writing, void *arg)
-{
-    (void)out;
-    (void)size;
-    (void)writing;
-    (void)arg;
-    return -1;
-}
-
 static BIO *bio_of(struct span pem)
 {
     if (pem.n == 0 || pem.n > INT_MAX)
@@ -34,7 +24,7 @@ static bool at_end_of_pem(void)
 static bool load_chain(BIO *bio, STACK_OF(X509) * chain)
 {
     X509 *next;
-    while ((next = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)))
+    while ((next = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
         if (!sk_X509_push(chain, next)) {
             X509_free(next);
             return false;
@@ -52,7 +42,7 @@ static bool load_certificates(const struct tls_pair *p, struct tls_loaded *l, ch
     l->chain = sk_X509_new_null();
     if (!bio || !l->chain)
         goto out;
-    l->certificate = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
+    l->certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
     good = l->certificate && load_chain(bio, l->chain);
 out:
     if (!good)
@@ -63,9 +53,10 @@ out:
 
 static bool load_key(const struct tls_pair *p, struct tls_loaded *l, char *error, size_t error_size)
 {
+    char passphrase[] = ""; /* else OpenSSL would ask for one at the terminal */
     BIO *bio = bio_of(p->key);
     if (bio)
-        l->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+        l->key = PEM_read_bio_PrivateKey(bio, NULL, NULL, passphrase);
     if (!l->key)
         tls_error(error, error_size, "%s: the key file is not a PEM key without passphrase", p->name);
     BIO_free(bio);

@@ -3,8 +3,8 @@
  *
  *   ClientHello, SNI "a.example.org" -> names (sorted) -> its SSL_CTX, else that of the first pair
  *
- * A tls_server never changes after it was made. The runtime holds one reference, and each connection one until
- * its SSL is freed. Sessions live in tickets alone: no cache here grows with handshakes. */
+ * A tls_server never changes after it was made. The runtime holds one reference, and each connection one
+ * until its SSL is freed. Sessions live in tickets alone: no cache here grows with handshakes. */
 #include "net/tls_ssl.h"
 
 #include <openssl/core_names.h>
@@ -130,15 +130,18 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     struct tls_server *t = arg;
     const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     const struct server_name *hit = asked ? find_pair(t, asked) : NULL;
-    (void)alert;
     if (!hit)
         return SSL_TLSEXT_ERR_NOACK;
-    return SSL_set_SSL_CTX(ssl, t->pairs[hit->pair]) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (SSL_set_SSL_CTX(ssl, t->pairs[hit->pair]))
+        return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 /* ---- ALPN ---- */
 
-/* A client that wants another protocol here was led astray (ALPACA). One that lists nothing is a mail client. */
+/* A client that wants another protocol here was led astray (ALPACA). One that lists nothing is a mail client.
+ */
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
                    unsigned in_n, void *arg)
 {
@@ -165,7 +168,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, co
 
 enum { TICKET_NAME = 16, TICKET_HMAC = 32, TICKET_AES = 32 };
 
-static bool ticket_setup(unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int making)
+static bool ticket_setup(unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                         int making)
 {
     char digest[] = "SHA256";
     OSSL_PARAM parameters[] = {
@@ -173,13 +177,15 @@ static bool ticket_setup(unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
         OSSL_PARAM_construct_end(),
     };
-    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + TICKET_NAME + TICKET_HMAC, iv, making) == 1 &&
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + TICKET_NAME + TICKET_HMAC, iv, making) ==
+               1 &&
            EVP_MAC_CTX_set_params(mac, parameters) == 1;
 }
 
-/* Results as OpenSSL wants them: -1 error, 0 no ticket (a full handshake), 1 good, 2 good but make a new one. */
-static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-                     int making)
+/* Results as OpenSSL wants them: -1 error, 0 no ticket (a full handshake), 1 good, 2 good but make a new one.
+ */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int making)
 {
     struct tls_server *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     if (making) {

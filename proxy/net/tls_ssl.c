@@ -89,7 +89,8 @@ struct tls_info tls_info_of(SSL *ssl)
     return (struct tls_info){
         .version = SSL_get_version(ssl),
         .cipher = SSL_get_cipher_name(ssl),
-        .server_name = tie->server ? printable_name(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) : NULL,
+        .server_name =
+            tie->server ? printable_name(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) : NULL,
         .resumed = SSL_session_reused(ssl) != 0,
         .verified = asked && SSL_get_verify_result(ssl) == X509_V_OK,
     };

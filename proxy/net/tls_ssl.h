@@ -33,7 +33,8 @@ struct tls_loaded {
     STACK_OF(X509) * chain;
     EVP_PKEY *key;
 };
-MUST_CHECK bool tls_pair_load(const struct tls_pair *p, struct tls_loaded *l_r, char *error, size_t error_size);
+MUST_CHECK bool tls_pair_load(const struct tls_pair *p, struct tls_loaded *l_r, char *error,
+                              size_t error_size);
 void tls_loaded_free(struct tls_loaded *l);
 
 struct tls_info tls_info_of(SSL *ssl);

@@ -4,8 +4,8 @@
  * OpenSSL leaves its errors in a queue of the thread, where the next connection would find them: each call
  * starts with an empty one. Each result is translated in one place, because SSL_get_error must be asked right
  * after the call. An SSL that has failed is not used again but for reading its state. */
-#include "net/transport.h"
 #include "net/tls_ssl.h"
+#include "net/transport.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* OpenSSL says nothing to a peer whose first bytes are no TLS at all. An alert tells a client that spoke SMTP here
- * that it is at fault, and it is no SMTP reply that could be taken for an answer. */
+/* OpenSSL says nothing to a peer whose first bytes are no TLS at all. An alert tells a client that spoke SMTP
+ * here that it is at fault, and it is no SMTP reply that could be taken for an answer. */
 static void alert_stranger(struct transport *t, int reason)
 {
     static const unsigned char unexpected_message[] = {21, 3, 1, 0, 2, 2, 10};
@@ -23,7 +23,10 @@ static void alert_stranger(struct transport *t, int reason)
 }
 
 /* OpenSSL itself forgets this when it fails. */
-static const char *where(const struct transport *t) { return t->established ? "TLS" : "TLS handshake"; }
+static const char *where(const struct transport *t)
+{
+    return t->established ? "TLS" : "TLS handshake";
+}
 
 static enum transport_result fail_protocol(struct transport *t)
 {
@@ -31,8 +34,9 @@ static enum transport_result fail_protocol(struct transport *t)
     int reason = ERR_GET_REASON(code);
     long verdict = SSL_get_verify_result(t->ssl);
     if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        return transport_fail(t, "%s", t->established ? "TLS connection cut without close_notify"
-                                                      : "TLS handshake: the peer closed the connection");
+        return transport_fail(t, "%s",
+                              t->established ? "TLS connection cut without close_notify"
+                                             : "TLS handshake: the peer closed the connection");
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
         return transport_fail(t, "TLS handshake: the peer's certificate was refused: %s",
                               X509_verify_cert_error_string(verdict));
@@ -116,7 +120,8 @@ static enum transport_result tls_shutdown(struct transport *t)
         int n = SSL_shutdown(t->ssl);
         if (n < 0 && translate(t, n) == TRANSPORT_WANTS_WRITE)
             return TRANSPORT_WANTS_WRITE;
-        /* Else ours is on its way. The peer's is not waited for here, and a broken socket shows itself below. */
+        /* Else ours is on its way. The peer's is not waited for here, and a broken socket shows itself below.
+         */
     }
     return tcp_transport.shutdown(t);
 }

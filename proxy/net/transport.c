@@ -22,7 +22,10 @@ enum transport_result transport_fail(struct transport *t, const char *format, ..
     return TRANSPORT_FAILED;
 }
 
-const char *transport_why(const struct transport *t) { return t->why ? t->why : "out of memory"; }
+const char *transport_why(const struct transport *t)
+{
+    return t->why ? t->why : "out of memory";
+}
 
 void transport_close(struct transport *t, bool reset)
 {

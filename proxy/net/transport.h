@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is between a conn and its socket: nothing (tcp.c) or TLS (tls_transport.c), behind one table. A transport
- * never waits: it says what it waits for. It is embedded in its conn. For net/ only. */
+/* What is between a conn and its socket: nothing (tcp.c) or TLS (tls_transport.c), behind one table. A
+ * transport never waits: it says what it waits for. It is embedded in its conn. For net/ only. */
 #ifndef NET_TRANSPORT_H
 #define NET_TRANSPORT_H
 
@@ -24,10 +24,12 @@ struct transport_ops {
     /* At least one byte when it is DONE. A read shorter than n means that the socket had no more, unless
      * `pending`. */
     enum transport_result (*read)(struct transport *t, char *p, size_t n, size_t *got_r);
-    /* sent_r counts whatever the result is. A call that was not DONE is to be repeated with the same bytes. */
+    /* sent_r counts whatever the result is. A call that was not DONE is to be repeated with the same bytes.
+     */
     enum transport_result (*write)(struct transport *t, struct span bytes, size_t *sent_r);
     enum transport_result (*shutdown)(struct transport *t); /* tells the peer that no more comes */
-    bool (*pending)(const struct transport *t); /* bytes are waiting that no event of the socket will announce */
+    bool (*pending)(
+        const struct transport *t); /* bytes are waiting that no event of the socket will announce */
 };
 
 extern const struct transport_ops tcp_transport, tls_transport;

@@ -44,7 +44,7 @@ static inline void add_extension(X509 *x, int nid, const char *value)
 
 struct wish {
     const char *common_name;
-    const char *alternative; /* "DNS:a,IP:127.0.0.1"; NULL: none */
+    const char *alternative;       /* "DNS:a,IP:127.0.0.1"; NULL: none */
     const struct identity *issuer; /* NULL: itself */
     long from_days, to_days;       /* from now */
     bool authority;
@@ -120,7 +120,8 @@ static inline void authority_free(struct authority *a)
     identity_free(&a->good);
 }
 
-static inline struct tls_server *server_make(const struct tls_pair *pairs, size_t n, const struct tls_ticket_keys *keys)
+static inline struct tls_server *server_make(const struct tls_pair *pairs, size_t n,
+                                             const struct tls_ticket_keys *keys)
 {
     char error[256] = "";
     struct tls_server *t = tls_server_create(pairs, n, SPAN_LIT("listener"), keys, error, sizeof error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The two ends of a connection for the tests of net/: a loop, a listener on a free port, and parties that note
- * what happens to them. A raw end is a bare socket, for peers that misbehave. */
+/* The two ends of a connection for the tests of net/: a loop, a listener on a free port, and parties that
+ * note what happens to them. A raw end is a bare socket, for peers that misbehave. */
 #ifndef TESTS_NET_PARTY_H
 #define TESTS_NET_PARTY_H
 
@@ -27,6 +27,9 @@
 
 #include <cmocka.h>
 
+#define MS(n)      ((uint64_t)(n)*US_PER_MS)
+#define SECONDS(n) ((uint64_t)(n)*US_PER_S)
+
 struct party {
     struct conn *c;
     struct buf got;
@@ -34,8 +37,8 @@ struct party {
     unsigned calls;                 /* of data */
     size_t largest;                 /* span that data was given */
     char why[512];
-    bool reads_nothing;            /* data takes none */
-    size_t takes;                  /* most that data takes at once; 0: all */
+    bool reads_nothing; /* data takes none */
+    size_t takes;       /* most that data takes at once; 0: all */
     void (*on_data)(struct party *p);
     void (*on_event)(struct party *p, enum conn_event e);
     void *user;
@@ -108,7 +111,7 @@ static inline void on_tick(void *arg)
 /* Turns the loop until `condition` holds, at most for `ms`. */
 #define TURN_UNTIL_MS(net, ms, condition)                                                                    \
     do {                                                                                                     \
-        uint64_t turn_end = clock_mono_us() + (uint64_t)(ms) * 1000;                                         \
+        uint64_t turn_end = clock_mono_us() + (uint64_t)(ms)*1000;                                           \
         while (!(condition) && clock_mono_us() < turn_end)                                                   \
             ev_run(loop_ev((net)->l), EVRUN_ONCE);                                                           \
     } while (0)
@@ -133,7 +136,7 @@ static inline void on_accepted(void *ctx, int fd)
 
 static inline uint16_t port_of(int fd)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t n = sizeof a;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
     return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
@@ -179,7 +182,7 @@ static inline void net_close(struct net *net)
 
 static inline void net_dial(struct net *net)
 {
-    struct conn_target to = {"127.0.0.1", net->port, US_PER_S * 3};
+    struct conn_target to = {"127.0.0.1", net->port, SECONDS(3)};
     net->client.c = conn_connect(net->l, NULL, &to, &party_events, &net->client);
     assert_non_null(net->client.c);
 }
@@ -219,7 +222,10 @@ static inline int net_raw_server(struct net *net)
     return fd;
 }
 
-static inline void say(struct party *p, const char *text) { assert_true(conn_write(p->c, span_of(text))); }
+static inline void say(struct party *p, const char *text)
+{
+    assert_true(conn_write(p->c, span_of(text)));
+}
 
 /* n bytes of a pattern that shows a loss or a swap. */
 static inline char *pattern_make(size_t n)
@@ -247,7 +253,7 @@ static inline void party_forget(struct party *p)
 static inline size_t raw_drain(struct net *net, int fd, char *out, size_t size, bool *reset_r)
 {
     size_t n = 0;
-    uint64_t end = clock_mono_us() + 4 * (uint64_t)US_PER_S;
+    uint64_t end = clock_mono_us() + SECONDS(4);
     *reset_r = false;
     while (clock_mono_us() < end) {
         char piece[32 * 1024];

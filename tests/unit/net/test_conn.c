@@ -85,7 +85,10 @@ static void test_partial_consumption(void **state)
     net_close(net);
 }
 
-static void resume_while_there_is_more(struct party *p) { conn_resume(p->c); }
+static void resume_while_there_is_more(struct party *p)
+{
+    conn_resume(p->c);
+}
 
 static void test_resume_from_inside_data(void **state)
 {
@@ -103,7 +106,7 @@ static void test_resume_from_inside_data(void **state)
 static void test_input_is_bounded(void **state)
 {
     struct net *net = net_joined();
-    size_t total = 4 * (size_t)CONN_IN_MAX;
+    size_t total = 4 * CONN_IN_MAX;
     char *pattern = pattern_make(total);
     (void)state;
     net->server.reads_nothing = true;
@@ -136,7 +139,7 @@ static void test_pause(void **state)
 static void test_budget_a_turn(void **state)
 {
     struct net *net = net_joined();
-    size_t total = 3 * 1024 * 1024;
+    size_t total = (size_t)3 * 1024 * 1024;
     char *pattern = pattern_make(total);
     (void)state;
     conn_pause(net->server.c, true);
@@ -152,7 +155,7 @@ static void test_budget_a_turn(void **state)
             most = now - before;
         before = now;
     }
-    assert_true(most <= 2 * 4 * (size_t)LOOP_READ_SIZE);
+    assert_true(most <= 2 * 4 * LOOP_READ_SIZE);
     assert_memory_equal(buf_span(&net->server.got).p, pattern, total);
     free(pattern);
     net_close(net);
@@ -161,7 +164,7 @@ static void test_budget_a_turn(void **state)
 static void test_back_pressure(void **state)
 {
     struct net *net = net_joined();
-    size_t piece = 64 * 1024, total = 0;
+    size_t piece = (size_t)64 * 1024, total = 0;
     char *pattern = pattern_make(piece);
     (void)state;
     conn_pause(net->server.c, true);
@@ -170,7 +173,7 @@ static void test_back_pressure(void **state)
         assert_true(conn_write(net->client.c, span_make(pattern, piece)));
         total += piece;
         TURN_FOR_MS(net, 1);
-        assert_true(total < 256 * 1024 * 1024);
+        assert_true(total < (size_t)256 * 1024 * 1024);
     }
     assert_true(conn_unsent(net->client.c) > CONN_OUT_HIGH);
     assert_true(conn_unsent(net->client.c) <= CONN_OUT_HIGH + piece);
@@ -312,8 +315,14 @@ static void test_set_events(void **state)
 
 /* ---- closing from inside ---- */
 
-static void close_me_now(struct party *p) { conn_close(&p->c, CONN_END_NOW); }
-static void close_me_reset(struct party *p) { conn_close(&p->c, CONN_END_RESET); }
+static void close_me_now(struct party *p)
+{
+    conn_close(&p->c, CONN_END_NOW);
+}
+static void close_me_reset(struct party *p)
+{
+    conn_close(&p->c, CONN_END_RESET);
+}
 
 static void close_me_flushing(struct party *p)
 {
@@ -405,12 +414,12 @@ static void on_drained_close(struct party *p, enum conn_event e)
 static void test_close_inside_drained(void **state)
 {
     struct net *net = net_joined();
-    char *pattern = pattern_make(64 * 1024);
+    char *pattern = pattern_make(CONN_OUT_LOW);
     (void)state;
     conn_pause(net->server.c, true);
     net->client.on_event = on_drained_close;
     while (!conn_full(net->client.c))
-        assert_true(conn_write(net->client.c, span_make(pattern, 64 * 1024)));
+        assert_true(conn_write(net->client.c, span_make(pattern, CONN_OUT_LOW)));
     conn_pause(net->server.c, false);
     TURN_UNTIL(net, net->client.told[CONN_DRAINED]);
     TURN_UNTIL(net, net->server.told[CONN_EOF] || net->server.told[CONN_CLOSED]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Many connections whose owners do anything at any time, from inside and outside of callbacks. Nothing is said
- * about what arrives where; the sanitizers say whether memory and descriptors are right. */
+/* Many connections whose owners do anything at any time, from inside and outside of callbacks. Nothing is
+ * said about what arrives where; the sanitizers say whether memory and descriptors are right. */
 #include "net/conn_parts.h"
 #include "tls_peer.h"
 
@@ -85,10 +85,10 @@ static void act(struct chaos *k, struct party *p)
         conn_close(&p->c, dice(k, 2) ? CONN_END_NOW : CONN_END_RESET);
         break;
     case 2:
-        (void)!conn_tls_accept(p->c, k->s, 50 * US_PER_MS);
+        (void)!conn_tls_accept(p->c, k->s, MS(50));
         break;
     case 3:
-        (void)!conn_tls_connect(p->c, k->c, "mail.example.org", 50 * US_PER_MS);
+        (void)!conn_tls_connect(p->c, k->c, "mail.example.org", MS(50));
         break;
     case 4:
         conn_pause(p->c, dice(k, 2));

@@ -60,9 +60,9 @@ static void test_deadline(void **state)
     (void)state;
     int deaf = deaf_listener(&port, fillers);
     uint64_t start = clock_mono_us();
-    dial(net, NULL, "127.0.0.1", port, 100 * US_PER_MS);
+    dial(net, NULL, "127.0.0.1", port, MS(100));
     TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
-    assert_in_range(clock_mono_us() - start, 90 * US_PER_MS, US_PER_S);
+    assert_in_range(clock_mono_us() - start, MS(90), US_PER_S);
     assert_non_null(strstr(net->client.why, "no answer in time"));
     for (int i = 0; i < 4; i++)
         (void)close(fillers[i]);
@@ -77,7 +77,7 @@ static void test_name(void **state)
     struct resolver *r = resolver_create(net->l);
     (void)state;
     assert_non_null(r);
-    dial(net, r, "localhost", net->port, 2 * US_PER_S);
+    dial(net, r, "localhost", net->port, SECONDS(2));
     TURN_UNTIL(net, net->client.told[CONN_CONNECTED] || net->client.told[CONN_CLOSED]);
     assert_string_equal(net->client.why, "");
     assert_int_equal(net->client.told[CONN_CONNECTED], 1);
@@ -91,7 +91,7 @@ static void test_name_that_is_none(void **state)
     struct net *net = net_open();
     struct resolver *r = resolver_create(net->l);
     (void)state;
-    dial(net, r, "no..name", 25, 2 * US_PER_S);
+    dial(net, r, "no..name", 25, SECONDS(2));
     TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
     assert_non_null(strstr(net->client.why, "no..name: the name does not resolve"));
     resolver_destroy(&r);

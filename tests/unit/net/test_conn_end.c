@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* How connections end: flushed, at once, or with a reset; and what a slow or stubborn peer can do about it. */
+/* How connections end: flushed, at once, or with a reset; and what a slow or stubborn peer can do about it.
+ */
 #include "party.h"
 
 static void test_flush_while_the_peer_is_slow(void **state)
 {
     struct net *net = net_open();
     int raw = net_raw_client(net);
-    size_t total = 6 * 1024 * 1024;
+    size_t total = (size_t)6 * 1024 * 1024;
     char *pattern = pattern_make(total), *seen = malloc(total);
     bool was_reset = false;
     (void)state;
@@ -22,7 +23,7 @@ static void test_flush_while_the_peer_is_slow(void **state)
     assert_int_equal(n, total);
     assert_memory_equal(seen, pattern, total);
     (void)close(raw);
-  
+
     free(pattern);
     free(seen);
     net_close(net);
@@ -49,7 +50,10 @@ static void test_lingering(void **state)
     net_close(net);
 }
 
-static int open_fds(struct net *net, int more) { return count_fds() - net->fds_before - more; }
+static int open_fds(struct net *net, int more)
+{
+    return count_fds() - net->fds_before - more;
+}
 
 /* A peer that ignores our FIN holds the descriptor for two seconds, or for 64 KiB. */
 static void test_lingering_is_bounded(void **state)
@@ -113,7 +117,7 @@ static void test_loop_ends_while_flushing(void **state)
 {
     struct net *net = net_open();
     int raw = net_raw_client(net);
-    size_t total = 6 * 1024 * 1024;
+    size_t total = (size_t)6 * 1024 * 1024;
     char *pattern = pattern_make(total);
     (void)state;
     assert_true(conn_write(net->server.c, span_make(pattern, total)));
@@ -130,7 +134,7 @@ static void test_peer_leaves_while_flushing(void **state)
     struct net *net = net_open();
     int raw = net_raw_client(net);
     int before = count_fds();
-    size_t total = 6 * 1024 * 1024;
+    size_t total = (size_t)6 * 1024 * 1024;
     char *pattern = pattern_make(total);
     (void)state;
     assert_true(conn_write(net->server.c, span_make(pattern, total)));
@@ -145,12 +149,9 @@ static void test_peer_leaves_while_flushing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flush_while_the_peer_is_slow),
-        cmocka_unit_test(test_lingering),
-        cmocka_unit_test(test_lingering_is_bounded),
-        cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_now_sends_nothing_more),
-        cmocka_unit_test(test_loop_ends_while_flushing),
+        cmocka_unit_test(test_flush_while_the_peer_is_slow), cmocka_unit_test(test_lingering),
+        cmocka_unit_test(test_lingering_is_bounded),         cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_now_sends_nothing_more),       cmocka_unit_test(test_loop_ends_while_flushing),
         cmocka_unit_test(test_peer_leaves_while_flushing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static void test_both_ends(void **state)
     say(&net->server, "250");
     TURN_UNTIL(net, party_has(&net->client, "250"));
     assert_false(conn_tls_accept(net->server.c, s, US_PER_S)); /* one TLS is enough */
-    tls_server_unref(&s); /* connections keep what they need */
+    tls_server_unref(&s);                                      /* connections keep what they need */
     tls_client_unref(&c);
     say(&net->client, "more");
     TURN_UNTIL(net, buf_len(&net->server.got) == 8);
@@ -38,7 +38,7 @@ static void test_bulk(void **state)
     struct tls_server *s = server_of(&a.good);
     struct tls_client *c = client_of(NULL);
     struct net *net = net_joined();
-    size_t total = 5 * 1024 * 1024;
+    size_t total = (size_t)5 * 1024 * 1024;
     char *pattern = pattern_make(total);
     (void)state;
     tls_join(net, s, c, "mail.example.org");
@@ -50,7 +50,7 @@ static void test_bulk(void **state)
     TURN_UNTIL(net, buf_len(&net->server.got) == total && buf_len(&net->client.got) == total);
     assert_memory_equal(buf_span(&net->server.got).p, pattern, total);
     assert_memory_equal(buf_span(&net->client.got).p, pattern, total);
-    assert_true(net->client.largest > 16 * 1024); /* records are put together */
+    assert_true(net->client.largest > (size_t)16 * 1024); /* records are put together */
     free(pattern);
     net_close(net);
     tls_server_unref(&s);
@@ -58,7 +58,8 @@ static void test_bulk(void **state)
     authority_free(&a);
 }
 
-/* Bytes that wait inside OpenSSL come although the socket is silent: after a pause, and when `in` was full. */
+/* Bytes that wait inside OpenSSL come although the socket is silent: after a pause, and when `in` was full.
+ */
 static void test_nothing_is_left_in_openssl(void **state)
 {
     struct authority a = authority_make();
@@ -98,8 +99,8 @@ static void on_starttls(struct party *p)
     p->takes = 0;
 }
 
-/* What was written before goes out in the clear, what came too early is thrown away, what is written after goes
- * through TLS. */
+/* What was written before goes out in the clear, what came too early is thrown away, what is written after
+ * goes through TLS. */
 static void test_starttls(void **state)
 {
     struct authority a = authority_make();
@@ -240,14 +241,16 @@ static bool name_is_served(struct tls_server *s, struct tls_client *c, const cha
 static void test_sni(void **state)
 {
     struct authority a = authority_make();
-    struct identity second = identity_make((struct wish){.common_name = "second",
-                                                         .alternative = "DNS:other.example.org,DNS:*.wild.example.org,"
-                                                                        "DNS:MAIL.example.org",
-                                                         .issuer = &a.ca,
-                                                         .to_days = 5});
+    struct identity second =
+        identity_make((struct wish){.common_name = "second",
+                                    .alternative = "DNS:other.example.org,DNS:*.wild.example.org,"
+                                                   "DNS:MAIL.example.org",
+                                    .issuer = &a.ca,
+                                    .to_days = 5});
     struct identity third = identity_make((struct wish){
         .common_name = "third", .alternative = "DNS:exact.wild.example.org", .issuer = &a.ca, .to_days = 5});
-    struct tls_pair pairs[] = {pair_of(&a.good, "first"), pair_of(&second, "second"), pair_of(&third, "third")};
+    struct tls_pair pairs[] = {pair_of(&a.good, "first"), pair_of(&second, "second"),
+                               pair_of(&third, "third")};
     struct tls_server *s = server_make(pairs, COUNT_OF(pairs), NULL);
     struct tls_client *c = client_of(&a.ca);
     (void)state;
@@ -277,7 +280,8 @@ static void test_sni_of_strangers(void **state)
     longest[255] = '\0';
     const struct {
         const char *asked, *shown;
-    } cases[] = {{"..%00", "..%00"}, {longest, longest}, {"a\tb\x01", "(unprintable)"}, {".", "."}, {"*", "*"}};
+    } cases[] = {
+        {"..%00", "..%00"}, {longest, longest}, {"a\tb\x01", "(unprintable)"}, {".", "."}, {"*", "*"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct net *net = net_open();
         struct tls_peer t = tls_peer_join(net, s, 0);
@@ -346,7 +350,10 @@ static void close_on_tls(struct party *p, enum conn_event e)
         conn_close(&p->c, CONN_END_FLUSH);
 }
 
-static void close_on_data(struct party *p) { conn_close(&p->c, CONN_END_NOW); }
+static void close_on_data(struct party *p)
+{
+    conn_close(&p->c, CONN_END_NOW);
+}
 
 static void test_close_inside_callbacks(void **state)
 {

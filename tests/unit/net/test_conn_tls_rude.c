@@ -31,9 +31,9 @@ static void test_silent_peer(void **state)
     int raw = net_raw_client(r.net);
     (void)state;
     uint64_t start = clock_mono_us();
-    assert_true(conn_tls_accept(r.net->server.c, r.s, 50 * US_PER_MS));
+    assert_true(conn_tls_accept(r.net->server.c, r.s, MS(50)));
     TURN_UNTIL(r.net, r.net->server.told[CONN_CLOSED]);
-    assert_in_range(clock_mono_us() - start, 45 * US_PER_MS, US_PER_S);
+    assert_in_range(clock_mono_us() - start, MS(45), US_PER_S);
     assert_non_null(strstr(r.net->server.why, "not finished in time"));
     (void)close(raw);
     rude_close(&r);
@@ -47,7 +47,7 @@ static void test_dripping_peer(void **state)
     const char hello[] = {22, 3, 1, 2, 0, 1, 0, 1, (char)0xfc, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     (void)state;
     uint64_t start = clock_mono_us();
-    assert_true(conn_tls_accept(r.net->server.c, r.s, 60 * US_PER_MS));
+    assert_true(conn_tls_accept(r.net->server.c, r.s, MS(60)));
     for (size_t i = 0; i < sizeof hello && !r.net->server.told[CONN_CLOSED]; i++) {
         (void)send(raw, hello + i, 1, MSG_NOSIGNAL);
         TURN_FOR_MS(r.net, 10);
@@ -254,7 +254,7 @@ static void test_flush_to_a_slow_peer(void **state)
 {
     struct rude r = rude_open();
     struct tls_peer t = tls_peer_join(r.net, r.s, 0);
-    size_t total = 6 * 1024 * 1024, n = 0;
+    size_t total = (size_t)6 * 1024 * 1024, n = 0;
     char *pattern = pattern_make(total), *seen = malloc(total);
     int got;
     (void)state;
@@ -307,7 +307,8 @@ static void test_key_update_flood(void **state)
     (void)state;
     assert_int_equal(tls_peer_handshake(r.net, &t), 1);
     for (int i = 0; i < 3000; i++) {
-        assert_int_equal(SSL_key_update(t.ssl, i % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(
+            SSL_key_update(t.ssl, i % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
         assert_int_equal(SSL_do_handshake(t.ssl), 1);
     }
     tls_peer_say(r.net, &t, "still here");

@@ -103,8 +103,8 @@ static void on_count(void *ctx, int fd)
     g->fd = fd;
 }
 
-/* In a child: takes every descriptor, lets a client knock, and watches how busy the loop is meanwhile. Returns
- * the number of the check that failed. */
+/* In a child: takes every descriptor, lets a client knock, and watches how busy the loop is meanwhile.
+ * Returns the number of the check that failed. */
 static int without_descriptors(void)
 {
     struct rlimit few = {32, 32};
@@ -125,7 +125,7 @@ static int without_descriptors(void)
     if (connect(client, (struct sockaddr *)&a, sizeof a) < 0)
         return 2;
     unsigned turns = 0;
-    uint64_t until = clock_mono_us() + 60 * US_PER_MS;
+    uint64_t until = clock_mono_us() + MS(60);
     while (clock_mono_us() < until) {
         ev_run(loop_ev(net.l), EVRUN_ONCE);
         turns++;

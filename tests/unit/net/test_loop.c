@@ -11,6 +11,9 @@
 
 #include <cmocka.h>
 
+#define MS(n)      ((uint64_t)(n)*US_PER_MS)
+#define SECONDS(n) ((uint64_t)(n)*US_PER_S)
+
 struct trace {
     struct loop *l;
     struct loop_deferred a, b, again;
@@ -27,8 +30,14 @@ static void note(struct trace *t, char c)
         t->seen[t->n++] = c;
 }
 
-static void run_a(void *arg) { note(arg, 'a'); }
-static void run_b(void *arg) { note(arg, 'b'); }
+static void run_a(void *arg)
+{
+    note(arg, 'a');
+}
+static void run_b(void *arg)
+{
+    note(arg, 'b');
+}
 
 static void run_stop(void *arg)
 {
@@ -44,7 +53,10 @@ static struct trace open_loop(void)
     return t;
 }
 
-static void stop_soon(struct trace *t) { loop_timer_start(t->l, &t->timer, 2000, run_stop, t); }
+static void stop_soon(struct trace *t)
+{
+    loop_timer_start(t->l, &t->timer, 2000, run_stop, t);
+}
 
 static void test_defer_runs_once_in_order(void **state)
 {
@@ -113,7 +125,7 @@ static void test_defer_from_deferred_is_next_turn(void **state)
     uint64_t start = clock_mono_us();
     loop_defer(t.l, &t.again, run_again, &t);
     loop_timer_start(t.l, &t.timer, 0, run_a, &t);
-    loop_timer_start(t.l, &t.guard, 3 * US_PER_S, run_stop, &t);
+    loop_timer_start(t.l, &t.guard, SECONDS(3), run_stop, &t);
     loop_run(t.l);
     assert_int_equal(t.rounds, 1000);
     assert_string_equal(t.seen, "a");
@@ -137,13 +149,13 @@ static void test_timer(void **state)
     assert_false(loop_timer_active(&never));
     loop_timer_stop(&never); /* zeroed: allowed */
     uint64_t start = loop_now_us(t.l);
-    loop_timer_start(t.l, &t.timer, 30 * US_PER_MS, run_clock, &t);
-    loop_timer_start(t.l, &never, 10 * US_PER_MS, run_a, &t);
+    loop_timer_start(t.l, &t.timer, MS(30), run_clock, &t);
+    loop_timer_start(t.l, &never, MS(10), run_a, &t);
     assert_true(loop_timer_active(&never));
     loop_timer_stop(&never);
     assert_false(loop_timer_active(&never));
     loop_run(t.l);
-    assert_in_range(t.at - start, 29 * US_PER_MS, 400 * US_PER_MS);
+    assert_in_range(t.at - start, MS(29), MS(400));
     assert_false(loop_timer_active(&t.timer));
     assert_string_equal(t.seen, "");
     loop_destroy(&t.l);
@@ -152,11 +164,11 @@ static void test_timer(void **state)
 static void run_long_turn(void *arg)
 {
     struct trace *t = arg;
-    uint64_t until = clock_mono_us() + 40 * US_PER_MS;
+    uint64_t until = clock_mono_us() + MS(40);
     while (clock_mono_us() < until)
         ;
     t->at = clock_mono_us();
-    loop_timer_start(t->l, &t->timer, 20 * US_PER_MS, run_stop, t);
+    loop_timer_start(t->l, &t->timer, MS(20), run_stop, t);
 }
 
 /* A timer counts from its start, also when the turn before was long. */
@@ -166,7 +178,7 @@ static void test_timer_after_a_long_turn(void **state)
     (void)state;
     loop_timer_start(t.l, &t.guard, 0, run_long_turn, &t);
     loop_run(t.l);
-    assert_true(clock_mono_us() - t.at >= 19 * US_PER_MS);
+    assert_true(clock_mono_us() - t.at >= MS(19));
     loop_destroy(&t.l);
 }
 
@@ -174,7 +186,7 @@ static void test_restart_moves_a_timer(void **state)
 {
     struct trace t = open_loop();
     (void)state;
-    loop_timer_start(t.l, &t.timer, US_PER_S * 60, run_a, &t);
+    loop_timer_start(t.l, &t.timer, SECONDS(60), run_a, &t);
     stop_soon(&t);
     loop_run(t.l);
     assert_string_equal(t.seen, "s");

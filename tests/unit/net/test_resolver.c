@@ -19,6 +19,9 @@
 
 #include <cmocka.h>
 
+#define MS(n)      ((uint64_t)(n)*US_PER_MS)
+#define SECONDS(n) ((uint64_t)(n)*US_PER_S)
+
 struct asked {
     struct loop *l;
     struct resolver *r;
@@ -69,7 +72,7 @@ static void ask(struct asked *k, const char *name, uint16_t port)
     k->q = resolver_ask(k->r, name, port, on_done, k);
     assert_non_null(k->q);
     assert_int_equal(k->calls, 0);
-    loop_timer_start(k->l, &k->guard, 4 * US_PER_S, on_guard, k);
+    loop_timer_start(k->l, &k->guard, SECONDS(4), on_guard, k);
     loop_run(k->l);
     assert_int_equal(k->calls, 1);
 }
@@ -248,7 +251,7 @@ static int ask_dns(void)
     /* Left without an answer: c-ares asks again after its timeout. */
     int before = d.queries;
     mute = resolver_ask(k.r, "silent.example.org", 25, on_done, &k);
-    loop_timer_start(k.l, &k.guard, 2500 * US_PER_MS, on_guard, &k);
+    loop_timer_start(k.l, &k.guard, MS(2500), on_guard, &k);
     loop_run(k.l);
     CHILD_CHECK(d.queries >= before + 4 && k.calls == 1);
     resolver_cancel(&mute);
@@ -276,11 +279,8 @@ static void test_dns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_literals),
-        cmocka_unit_test(test_hosts_file),
-        cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_dns),
+        cmocka_unit_test(test_literals), cmocka_unit_test(test_hosts_file), cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_cancel),   cmocka_unit_test(test_dns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,10 @@ static bool check(struct tls_pair p, char error[256], bool *warning_r)
 static void test_pair_check(void **state)
 {
     struct authority a = authority_make();
-    struct identity old = identity_make((struct wish){.common_name = "old", .from_days = -20, .to_days = -10});
-    struct identity early = identity_make((struct wish){.common_name = "early", .from_days = 5, .to_days = 10});
+    struct identity old =
+        identity_make((struct wish){.common_name = "old", .from_days = -20, .to_days = -10});
+    struct identity early =
+        identity_make((struct wish){.common_name = "early", .from_days = 5, .to_days = 10});
     struct tls_pair mixed = {a.good.certificate_pem, a.ca.key_pem, "mixed"};
     struct tls_pair swapped = {a.good.key_pem, a.good.certificate_pem, "swapped"};
     struct tls_pair empty = {SPAN_NONE, SPAN_NONE, "empty"};
@@ -41,7 +43,8 @@ static void test_pair_check(void **state)
     authority_free(&a);
 }
 
-/* A chain whose second certificate is damaged is refused, and so is a key with a passphrase (without asking). */
+/* A chain whose second certificate is damaged is refused, and so is a key with a passphrase (without asking).
+ */
 static void test_damaged_pem(void **state)
 {
     struct authority a = authority_make();

@@ -12,7 +12,8 @@ static struct tls_ticket_keys keys_of(unsigned char now, int before)
     return k;
 }
 
-static struct tls_server *server_with(const struct identity *id, const char *context, unsigned char now, int before)
+static struct tls_server *server_with(const struct identity *id, const char *context, unsigned char now,
+                                      int before)
 {
     struct tls_ticket_keys k = keys_of(now, before);
     struct tls_pair p = pair_of(id, "test");
@@ -214,14 +215,10 @@ static void test_tls12(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resumption),
-        cmocka_unit_test(test_verified_when_resumed),
-        cmocka_unit_test(test_keys_rotate),
-        cmocka_unit_test(test_sessions_stay_with_their_listener),
-        cmocka_unit_test(test_without_keys),
-        cmocka_unit_test(test_tickets_are_used_once),
-        cmocka_unit_test(test_the_shelf_is_bounded),
-        cmocka_unit_test(test_tls12),
+        cmocka_unit_test(test_resumption),           cmocka_unit_test(test_verified_when_resumed),
+        cmocka_unit_test(test_keys_rotate),          cmocka_unit_test(test_sessions_stay_with_their_listener),
+        cmocka_unit_test(test_without_keys),         cmocka_unit_test(test_tickets_are_used_once),
+        cmocka_unit_test(test_the_shelf_is_bounded), cmocka_unit_test(test_tls12),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,7 +81,7 @@ static inline void tls_peer_turn(struct net *net, struct tls_peer *t)
 /* SSL_do_handshake to its end: 1, or 0 with the reason in OpenSSL's queue. */
 static inline int tls_peer_handshake(struct net *net, struct tls_peer *t)
 {
-    uint64_t end = clock_mono_us() + 4 * (uint64_t)US_PER_S;
+    uint64_t end = clock_mono_us() + SECONDS(4);
     while (clock_mono_us() < end) {
         ERR_clear_error();
         int r = SSL_do_handshake(t->ssl);
@@ -110,7 +110,7 @@ static inline void tls_peer_say(struct net *net, struct tls_peer *t, const char 
 /* SSL_read that waits for the conn. */
 static inline int tls_peer_read(struct net *net, struct tls_peer *t, char *out, int size)
 {
-    uint64_t end = clock_mono_us() + 4 * (uint64_t)US_PER_S;
+    uint64_t end = clock_mono_us() + SECONDS(4);
     int n = 0;
     do {
         ERR_clear_error();
@@ -129,15 +129,15 @@ static inline int tls_peer_read(struct net *net, struct tls_peer *t, char *out, 
 static inline struct tls_peer tls_peer_join(struct net *net, struct tls_server *server, int most_version)
 {
     int raw = net_raw_client(net);
-    assert_true(conn_tls_accept(net->server.c, server, 3 * US_PER_S));
+    assert_true(conn_tls_accept(net->server.c, server, SECONDS(3)));
     return tls_peer_open(raw, most_version);
 }
 
 /* Both ends are conns; each gets CONN_TLS or CONN_CLOSED. */
 static inline void tls_join(struct net *net, struct tls_server *s, struct tls_client *c, const char *name)
 {
-    assert_true(conn_tls_accept(net->server.c, s, 3 * US_PER_S));
-    assert_true(conn_tls_connect(net->client.c, c, name, 3 * US_PER_S));
+    assert_true(conn_tls_accept(net->server.c, s, SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, name, SECONDS(3)));
     TURN_UNTIL(net, (net->client.told[CONN_TLS] || net->client.told[CONN_CLOSED]) &&
                         (net->server.told[CONN_TLS] || net->server.told[CONN_CLOSED]));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A host for the plugin's tests: a clock that stands until it is told, timers, streams that the test plays the other
- * end of, a log and counters to look at, shared memory that outlives filters as the real one does, and a few lines
- * to write a configuration with. Each test makes its own; nothing is shared between them. */
+/* A host for the plugin's tests: a clock that stands until it is told, timers, streams that the test plays
+ * the other end of, a log and counters to look at, shared memory that outlives filters as the real one does,
+ * and a few lines to write a configuration with. Each test makes its own; nothing is shared between them. */
 #ifndef RATELIMIT_FAKE_HOST_H
 #define RATELIMIT_FAKE_HOST_H
 
@@ -33,6 +33,7 @@ struct postern_stream {
     bool open;
     char server[128], tls_name[64];
     int tls;
+    int fd; /* for tests that put a socket behind it */
 };
 
 struct postern_tx {
@@ -100,7 +101,10 @@ fake_log(void *self, enum postern_log_level level, const char *format, ...)
     f->log_lines++;
 }
 
-static inline uint64_t fake_now(void *self) { return ((struct fake *)self)->now; }
+static inline uint64_t fake_now(void *self)
+{
+    return ((struct fake *)self)->now;
+}
 
 static inline void fake_count(void *self, const char *name, uint64_t add)
 {
@@ -179,7 +183,7 @@ static inline struct postern_node *fake_node(struct fake *f, struct postern_node
         return node;
     const struct postern_node **at = &parent->first;
     while (*at)
-        at = (const struct postern_node **)(uintptr_t)&(*at)->next;
+        at = (const struct postern_node **)(uintptr_t) & (*at)->next;
     *at = node;
     return node;
 }
@@ -289,7 +293,8 @@ static inline struct postern_stream *fake_stream_open(void *self, const struct p
 {
     struct fake *f = self;
     assert_false(f->stream.open); /* one connection, never two */
-    f->stream = (struct postern_stream){.fake = f, .events = *events, .arg = arg, .open = true, .tls = to->tls};
+    f->stream =
+        (struct postern_stream){.fake = f, .events = *events, .arg = arg, .open = true, .tls = to->tls};
     (void)snprintf(f->stream.server, sizeof(f->stream.server), "%.*s", SPAN_ARGS(to->server));
     (void)snprintf(f->stream.tls_name, sizeof(f->stream.tls_name), "%.*s", SPAN_ARGS(to->tls_name));
     f->streams++;
@@ -331,7 +336,10 @@ static inline void fake_feed(struct fake *f, const char *bytes, size_t n)
     f->stream.events.data(f->stream.arg, &f->stream, (struct postern_span){bytes, n});
 }
 
-static inline void fake_reply(struct fake *f, const char *text) { fake_feed(f, text, strlen(text)); }
+static inline void fake_reply(struct fake *f, const char *text)
+{
+    fake_feed(f, text, strlen(text));
+}
 
 static inline void fake_closed(struct fake *f, const char *why)
 {
@@ -366,8 +374,14 @@ static inline struct postern_span fake_get(const struct postern_tx *tx, enum pos
     return tx->fields[field];
 }
 
-static inline struct postern_span fake_client_ip(const struct postern_tx *tx) { return tx->ip; }
-static inline uint64_t fake_ticket(const struct postern_tx *tx) { return tx->ticket; }
+static inline struct postern_span fake_client_ip(const struct postern_tx *tx)
+{
+    return tx->ip;
+}
+static inline uint64_t fake_ticket(const struct postern_tx *tx)
+{
+    return tx->ticket;
+}
 
 static inline void fake_resume(void *self, uint64_t ticket, const struct postern_verdict *v)
 {
@@ -441,10 +455,13 @@ static inline void session_open(struct fake_session *s, struct fake *f, void *fi
     assert_int_equal(postern_filter.session_begin(filter, &s->tx, &s->session), 0);
 }
 
-static inline void session_close(struct fake_session *s) { postern_filter.session_end(s->filter, s->session); }
+static inline void session_close(struct fake_session *s)
+{
+    postern_filter.session_end(s->filter, s->session);
+}
 
-static inline enum postern_action session_hook(struct fake_session *s, enum postern_phase phase, const char *text,
-                                               unsigned code)
+static inline enum postern_action session_hook(struct fake_session *s, enum postern_phase phase,
+                                               const char *text, unsigned code)
 {
     struct postern_event ev = {.size = sizeof(ev), .phase = phase, .text = FAKE_SPAN(text), .code = code};
     s->verdict = (struct postern_verdict){.size = sizeof(s->verdict)};
@@ -486,6 +503,9 @@ static inline void session_message(struct fake_session *s, unsigned code)
     (void)session_hook(s, POSTERN_ON_MESSAGE_REPLY, "", code);
 }
 
-static inline void session_abort(struct fake_session *s) { (void)session_hook(s, POSTERN_ON_ABORT, "", 0); }
+static inline void session_abort(struct fake_session *s)
+{
+    (void)session_hook(s, POSTERN_ON_ABORT, "", 0);
+}
 
 #endif

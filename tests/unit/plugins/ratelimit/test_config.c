@@ -71,7 +71,8 @@ static void all_errors_at_once(void **state)
     fake_limit(c->fake, c->limits, "b", "client/40", MESSAGES, 0, SECOND);
     fake_number(c->fake, c->store, "type", 1);
     assert_false(configures(c));
-    assert_non_null(strstr(c->fake->errors, "unknown key 'sendr', did you mean 'sender'?; known are: client,"));
+    assert_non_null(
+        strstr(c->fake->errors, "unknown key 'sendr', did you mean 'sender'?; known are: client,"));
     assert_non_null(strstr(c->fake->errors, "'client/40': an IPv4 prefix is 0 to 32"));
     assert_non_null(strstr(c->fake->errors, "rate: a rate of 0 would never allow anything"));
     assert_non_null(strstr(c->fake->errors, "a redis store needs its server"));
@@ -136,7 +137,8 @@ static void phases(void **state)
 
     c->limits->first = NULL;
     c->fake->errors[0] = '\0';
-    fake_number(c->fake, fake_limit(c->fake, c->limits, "a", "recipient_domain", MESSAGES, 1, SECOND), "at", 1);
+    fake_number(c->fake, fake_limit(c->fake, c->limits, "a", "recipient_domain", MESSAGES, 1, SECOND), "at",
+                1);
     assert_error(c, "at MAIL no recipient is known yet");
 
     c->limits->first = NULL;
@@ -178,9 +180,9 @@ static void no_limits(void **state)
 static void servers(void **state)
 {
     static const char *const good[] = {"127.0.0.1:6379", "[::1]:6379", "redis.example:1", "/run/redis.sock"};
-    static const char *const bad[] = {"",       "redis",      "redis:",        "redis:0",   "redis:65536",
-                                      ":6379",  "::1:6379",   "[::1]",         "[]:6379",   "redis:port",
-                                      "[x:6379", "redis:123456", "/",          "a:b:6379"};
+    static const char *const bad[] = {"",        "redis",        "redis:", "redis:0", "redis:65536",
+                                      ":6379",   "::1:6379",     "[::1]",  "[]:6379", "redis:port",
+                                      "[x:6379", "redis:123456", "/",      "a:b:6379"};
     struct config *c = *state;
     good_limit(c, "a");
     fake_number(c->fake, c->store, "type", 1);
@@ -269,9 +271,10 @@ static void descriptor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(no_store_needed), TEST(all_errors_at_once), TEST(bad_keys),         TEST(key_as_scalar),
-        TEST(bad_rates),       TEST(phases),             TEST(bad_limits),       TEST(no_limits),
-        TEST(servers),         TEST(store_mistakes),     TEST(no_shared_memory), cmocka_unit_test(descriptor),
+        TEST(no_store_needed), TEST(all_errors_at_once), TEST(bad_keys),
+        TEST(key_as_scalar),   TEST(bad_rates),          TEST(phases),
+        TEST(bad_limits),      TEST(no_limits),          TEST(servers),
+        TEST(store_mistakes),  TEST(no_shared_memory),   cmocka_unit_test(descriptor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The filter with the memory store, hook by hook: what is charged when, given back when, and what a client is told. */
+/* The filter with the memory store, hook by hook: what is charged when, given back when, and what a client is
+ * told. */
 #include "fake_host.h"
 
 struct policy {
@@ -326,7 +327,8 @@ static void clients_and_listeners(void **state)
 static void codes_and_texts(void **state)
 {
     struct policy *p = *state;
-    struct postern_node *hard = limit(p, "hard", "sender", MESSAGES, 1), *close = limit(p, "close", "user", MESSAGES, 1);
+    struct postern_node *hard = limit(p, "hard", "sender", MESSAGES, 1),
+                        *close = limit(p, "close", "user", MESSAGES, 1);
     fake_number(p->fake, hard, "code", 554);
     fake_text(p->fake, hard, "text", "Go away");
     fake_number(p->fake, close, "code", 421);
@@ -347,7 +349,8 @@ static void codes_and_texts(void **state)
 static void reloads(void **state)
 {
     struct policy *p = *state;
-    struct postern_node *kept = limit(p, "kept", "sender", MESSAGES, 2), *changed = limit(p, "changed", "user", MESSAGES, 2);
+    struct postern_node *kept = limit(p, "kept", "sender", MESSAGES, 2),
+                        *changed = limit(p, "changed", "user", MESSAGES, 2);
     (void)kept;
     begin(p);
     (void)session_mail(&p->s, "ann@x.test");

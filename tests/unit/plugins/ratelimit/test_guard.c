@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* RD-06, RD-07: what may reach hiredis' reader and what not, whole and byte by byte; and what error replies mean. */
+/* RD-06, RD-07: what may reach hiredis' reader and what not, whole and byte by byte; and what error replies
+ * mean. */
 #include "fake_host.h"
 
 #include "fault.h"

@@ -11,7 +11,7 @@ static enum key_fault parse(const char *text, struct key_part *part)
 
 static void known_keys(void **state)
 {
-    static const char *const words[] = {"client",    "user",    "sender", "sender_domain",
+    static const char *const words[] = {"client",    "user",     "sender",          "sender_domain",
                                         "recipient", "listener", "recipient_domain"};
     struct key_part part;
 
@@ -35,10 +35,18 @@ static void bad_keys(void **state)
         const char *text;
         enum key_fault fault;
     } cases[] = {
-        {"", KEY_UNKNOWN},           {"sendr", KEY_UNKNOWN},         {"Sender", KEY_UNKNOWN},
-        {"client/33", KEY_PREFIX4},  {"client/", KEY_PREFIX4},       {"client/x", KEY_PREFIX4},
-        {"client/-1", KEY_PREFIX4},  {"client/24x", KEY_PREFIX4},    {"client/99999999999", KEY_PREFIX4},
-        {"client/24/129", KEY_PREFIX6}, {"client/24/", KEY_PREFIX6}, {"client/24/64/1", KEY_PREFIX6},
+        {"", KEY_UNKNOWN},
+        {"sendr", KEY_UNKNOWN},
+        {"Sender", KEY_UNKNOWN},
+        {"client/33", KEY_PREFIX4},
+        {"client/", KEY_PREFIX4},
+        {"client/x", KEY_PREFIX4},
+        {"client/-1", KEY_PREFIX4},
+        {"client/24x", KEY_PREFIX4},
+        {"client/99999999999", KEY_PREFIX4},
+        {"client/24/129", KEY_PREFIX6},
+        {"client/24/", KEY_PREFIX6},
+        {"client/24/64/1", KEY_PREFIX6},
         {"sender/3", KEY_NO_PREFIX},
     };
     struct key_part part;
@@ -74,7 +82,8 @@ static const char *build(const char *keys, const struct key_values *values)
     return text;
 }
 
-static const char four[] = "\xc0\x00\x02\xff", six[] = "\x20\x01\x0d\xb8\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c",
+static const char four[] = "\xc0\x00\x02\xff",
+                  six[] = "\x20\x01\x0d\xb8\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c",
                   mapped[] = "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\x00\x02\xff";
 
 static void clients(void **state)

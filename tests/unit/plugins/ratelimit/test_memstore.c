@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The shared table: exact in one process and with several at once, all or nothing, bounded, and usable after a
- * process was killed in the middle of it. */
+/* The shared table: exact in one process and with several at once, all or nothing, bounded, and usable after
+ * a process was killed in the middle of it. */
 #include "fake_host.h"
 
 #include "memstore.h"
@@ -28,7 +28,10 @@ static struct table table_create(uint64_t keys)
     return t;
 }
 
-static void table_destroy(struct table *t) { assert_int_equal(munmap(t->mapping, t->bytes), 0); }
+static void table_destroy(struct table *t)
+{
+    assert_int_equal(munmap(t->mapping, t->bytes), 0);
+}
 
 static struct gcra rate(uint64_t burst)
 {
@@ -42,7 +45,8 @@ static struct hash128 id_of(const struct table *t, unsigned long key)
     return memory_hash(&t->memory, &key, sizeof(key));
 }
 
-static bool charge_one(struct table *t, unsigned long key, const struct gcra *g, uint64_t at, unsigned *evicted)
+static bool charge_one(struct table *t, unsigned long key, const struct gcra *g, uint64_t at,
+                       unsigned *evicted)
 {
     struct memory_charge c = {.id = id_of(t, key), .rate = g, .units = 1};
     return memory_decide(&t->memory, &c, 1, at, evicted) == MEMORY_ALLOWED;
@@ -164,7 +168,8 @@ struct tally {
 };
 
 /* Runs `work` in WORKERS processes and waits for them. */
-static void hammer(struct table *t, struct tally *tally, void (*work)(struct table *t, unsigned me, struct tally *))
+static void hammer(struct table *t, struct tally *tally,
+                   void (*work)(struct table *t, unsigned me, struct tally *))
 {
     pid_t workers[WORKERS];
 
@@ -262,8 +267,9 @@ static void workers_with_pairs(void **state)
     table_destroy(&t);
 }
 
-/* In each round all processes bring the same new key into a bucket that is full: it must never stand there twice, or
- * its burst would be had twice. Rounds begin together, so that no process is late with a key evicted meanwhile. */
+/* In each round all processes bring the same new key into a bucket that is full: it must never stand there
+ * twice, or its burst would be had twice. Rounds begin together, so that no process is late with a key
+ * evicted meanwhile. */
 static void meet(struct tally *tally, uint64_t round)
 {
     (void)__atomic_add_fetch(&tally->arrived, 1, __ATOMIC_SEQ_CST);

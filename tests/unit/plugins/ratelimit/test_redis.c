@@ -43,7 +43,9 @@ static int setup(void **state)
     assert_non_null(r);
     r->fake = fake_create();
     r->settings = (struct redis_settings){
-        .target = {.size = sizeof(r->settings.target), .server = SPAN("127.0.0.1:6379"), .connect_us = SECOND},
+        .target = {.size = sizeof(r->settings.target),
+                   .server = SPAN("127.0.0.1:6379"),
+                   .connect_us = SECOND},
         .deadline_us = DEADLINE,
         .max_calls = CALLS - 1,
     };
@@ -51,7 +53,8 @@ static int setup(void **state)
         struct spied *s = &r->spied[i];
         s->rig = r;
         s->call = (struct redis_call){.done = done, .script = REDIS_CHARGE, .n = 1, .items = &s->item};
-        s->item = (struct redis_item){.prefix = SPAN("p:l:1/1:1:"), .text = SPAN("ann@x"), .args = {1024, 512, 7}};
+        s->item =
+            (struct redis_item){.prefix = SPAN("p:l:1/1:1:"), .text = SPAN("ann@x"), .args = {1024, 512, 7}};
     }
     *state = r;
     return 0;
@@ -82,9 +85,13 @@ static void start_ready(struct rig *r)
     fake_sent_clear(r->fake);
 }
 
-static int call(struct rig *r, size_t i) { return redis_call(r->redis, &r->spied[i].call); }
+static int call(struct rig *r, size_t i)
+{
+    return redis_call(r->redis, &r->spied[i].call);
+}
 
-static void assert_events(const struct rig *r, size_t i, unsigned overdue, unsigned replied, unsigned failed, unsigned lost)
+static void assert_events(const struct rig *r, size_t i, unsigned overdue, unsigned replied, unsigned failed,
+                          unsigned lost)
 {
     const unsigned *e = r->spied[i].events;
     assert_int_equal(e[REDIS_OVERDUE], overdue);
@@ -136,9 +143,14 @@ static void full_setup(void **state)
 static void setup_refused(void **state)
 {
     static const char *const replies[] = {
-        "-WRONGPASS invalid username-password pair\r\n", "-NOAUTH Authentication required.\r\n",
-        "-LOADING Redis is loading\r\n", "-ERR unknown command `AUTH`, with args beginning with: `secret`\r\n",
-        ":1\r\n", "$-1\r\n", "*0\r\n", "HTTP/1.1 400 Bad Request\r\n"};
+        "-WRONGPASS invalid username-password pair\r\n",
+        "-NOAUTH Authentication required.\r\n",
+        "-LOADING Redis is loading\r\n",
+        "-ERR unknown command `AUTH`, with args beginning with: `secret`\r\n",
+        ":1\r\n",
+        "$-1\r\n",
+        "*0\r\n",
+        "HTTP/1.1 400 Bad Request\r\n"};
     struct rig *r = *state;
     r->settings.password = SPAN("secret");
     start(r);
@@ -169,7 +181,10 @@ static void one_call(void **state)
     start_ready(r);
     assert_int_equal(call(r, 0), 0);
     assert_int_equal(fake_sent_times(r->fake, "*7\r\n$7\r\nEVALSHA\r\n$40\r\n"), 1);
-    assert_int_equal(fake_sent_times(r->fake, "$1\r\n1\r\n$15\r\np:l:1/1:1:ann@x\r\n$4\r\n1024\r\n$3\r\n512\r\n$1\r\n7\r\n"), 1);
+    assert_int_equal(
+        fake_sent_times(r->fake,
+                        "$1\r\n1\r\n$15\r\np:l:1/1:1:ann@x\r\n$4\r\n1024\r\n$3\r\n512\r\n$1\r\n7\r\n"),
+        1);
     static const char reply[] = "*3\r\n:1\r\n:1000000\r\n:0\r\n";
     for (size_t i = 0; i < sizeof(reply) - 1; i++) { /* byte by byte */
         assert_events(r, 0, 0, 0, 0, 0);
@@ -281,11 +296,11 @@ static void errors(void **state)
         const char *reply;
         bool reconnects;
     } cases[] = {
-        {"-READONLY replica\r\n", true},    {"-LOADING\r\n", true},       {"-MASTERDOWN x\r\n", true},
-        {"-BUSY x\r\n", false},             {"-OOM x\r\n", false},        {"-MISCONF x\r\n", false},
-        {"-NOAUTH x\r\n", false},           {"-NOPERM x\r\n", false},     {"-EXECABORT x\r\n", false},
-        {"-TRYAGAIN x\r\n", false},         {"-CLUSTERDOWN x\r\n", false}, {"-MOVED 0 evil:25\r\n", false},
-        {"-ASK 1 10.0.0.1:1\r\n", false},   {"-ERR wrong\r\n", false},
+        {"-READONLY replica\r\n", true},  {"-LOADING\r\n", true},        {"-MASTERDOWN x\r\n", true},
+        {"-BUSY x\r\n", false},           {"-OOM x\r\n", false},         {"-MISCONF x\r\n", false},
+        {"-NOAUTH x\r\n", false},         {"-NOPERM x\r\n", false},      {"-EXECABORT x\r\n", false},
+        {"-TRYAGAIN x\r\n", false},       {"-CLUSTERDOWN x\r\n", false}, {"-MOVED 0 evil:25\r\n", false},
+        {"-ASK 1 10.0.0.1:1\r\n", false}, {"-ERR wrong\r\n", false},
     };
     struct rig *r = *state;
     start_ready(r);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The filter with Redis as its store, the test playing Redis: verdicts that come later, what on_error means, and
- * answers that come when nobody waits any more. */
+/* The filter with Redis as its store, the test playing Redis: verdicts that come later, what on_error means,
+ * and answers that come when nobody waits any more. */
 #include "fake_host.h"
 
 enum { DEADLINE = 50000 };
-static const char allowed_one[] = "*3\r\n:1\r\n:5000000000\r\n:0\r\n", allowed_two[] = "*5\r\n:1\r\n:5000000000\r\n:0\r\n:5000000000\r\n:0\r\n";
+static const char allowed_one[] = "*3\r\n:1\r\n:5000000000\r\n:0\r\n",
+                  allowed_two[] = "*5\r\n:1\r\n:5000000000\r\n:0\r\n:5000000000\r\n:0\r\n";
 
 struct policy {
     struct fake *fake;
