@@ -183,6 +183,7 @@ void run_transaction_begin(struct chain_run *r)
     score_reset(&r->score);
     r->mode = CONTENT_NEW;
     r->refused = false;
+    r->discarded_by = NULL;
 }
 
 void chain_abort(struct chain_run *r)

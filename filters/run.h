@@ -88,9 +88,10 @@ struct chain_run {
     /* the transaction */
     enum content_mode mode;
     struct message *message;
-    bool headers_due; /* the header section is over, HEADERS was not asked yet */
-    bool at_end;      /* END follows when HEADERS is through */
-    bool refused;     /* HEADERS brought `verdict`; it stands for END, too */
+    bool headers_due;         /* the header section is over, HEADERS was not asked yet */
+    bool at_end;              /* END follows when HEADERS is through */
+    bool refused;             /* HEADERS brought `verdict`; it stands for END, too */
+    const char *discarded_by; /* a filter: its DISCARD stands for END, and nobody needs the content */
     struct span rest; /* of the piece behind the header section; the caller's, or `kept_rest` while waiting */
     struct buf kept_rest;
     struct rcpt_asked *rcpts, **rcpts_end;

@@ -228,10 +228,14 @@ static enum step settle(struct chain_run *r)
         return STEP_STOP;
     case POSTERN_DELAY:
         return delay(r);
+    case POSTERN_DISCARD:
+        r->discarded_by = f->name;
+        break;
     default:
-        r->verdict.filter = f->name;
-        return STEP_STOP;
+        break;
     }
+    r->verdict.filter = f->name;
+    return STEP_STOP;
 }
 
 static void take_answer(struct chain_run *r, const struct postern_verdict *v)
@@ -390,6 +394,10 @@ enum chain_result run_ask(struct chain_run *r, enum postern_phase phase, struct 
 /* The content is over: its last events, HEADERS if it is still due, then END. */
 static enum chain_result ask_end(struct chain_run *r)
 {
+    if (r->discarded_by && !r->refused) {
+        r->verdict = (struct verdict){.action = POSTERN_DISCARD, .filter = r->discarded_by};
+        r->refused = true;
+    }
     if (!r->refused && !content_end(r))
         fail_content(r);
     if (r->refused) {
@@ -433,7 +441,7 @@ enum chain_result chain_content(struct chain_run *r, struct span piece, struct v
 
     *v_r = (struct verdict){.action = POSTERN_CONTINUE};
     chain_cancel(r);
-    if (r->refused)
+    if (r->refused || r->discarded_by)
         return CHAIN_DONE;
     if (!content_feed(r, &piece)) {
         fail_content(r);

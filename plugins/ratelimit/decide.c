@@ -35,7 +35,7 @@ static int charge_done(struct redis_call *call, enum redis_event event, const lo
 
 static struct transit *transit_create(struct ratelimit *f, enum redis_script script, size_t room)
 {
-    struct transit *t = calloc(1, sizeof(*t) + room * (sizeof(t->items[0]) + sizeof(*t->holdings)));
+    struct transit *t = calloc(1, sizeof(*t) + room * (sizeof(t->items[0]) + sizeof(struct holding *)));
 
     if (!t)
         return NULL;
@@ -270,9 +270,10 @@ static void detach(struct transit *t)
 {
     struct transit **at = &t->session->waiting;
 
-    while (*at != t)
+    while (*at && *at != t)
         at = &(*at)->next;
-    *at = t->next;
+    if (*at)
+        *at = t->next;
     t->session = NULL;
     t->next = NULL;
 }

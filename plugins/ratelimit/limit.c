@@ -126,8 +126,8 @@ static void wrong_rate(struct compiler *c, const struct postern_node *at, enum g
         [GCRA_NO_RATE] = "a rate of 0 would never allow anything: write at least 1 in some time",
         [GCRA_NO_BURST] = "a burst of 0 would never allow anything: write at least 1",
         [GCRA_TOO_FAST] = "so high a rate cannot be counted: at most 1,000 in a microsecond",
-        [GCRA_TOO_LONG] = "at this rate a used-up burst comes back after more than 50 days: "
-                          "take a shorter window or a smaller burst",
+        [GCRA_TOO_LONG] =
+            "at this rate a used-up burst takes over 50 days to come back: shorten window or burst",
     };
     if (fault != GCRA_OK)
         WRONG(c, at, "%s", why[fault]);

@@ -10,6 +10,8 @@
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define FIRST_CHUNK   1024u /* a small transaction fits */
 #define LARGEST_CHUNK 65536u

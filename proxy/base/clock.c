@@ -2,6 +2,7 @@
 /* The two clocks, and the wall clock as text. Owns nothing; keeps no state. */
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <time.h>
 
 /* These clocks cannot fail on Linux, where the vDSO answers without a system call. */

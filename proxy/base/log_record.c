@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #define TAIL       "\",\"cut\":true}\n" /* the longest end of a line */
 #define PLAIN_MAX  2000

@@ -29,8 +29,7 @@ enum conn_event {
 
 struct conn_events {
     /* Bytes are there: returns how many were taken. What is not taken stays and comes again, with more behind
-     * it, after conn_resume (or when more arrives); reading stops while CONN_IN_MAX wait. May call anything.
-     */
+     * it, after conn_resume or when more arrives; reading stops while CONN_IN_MAX wait. May call anything. */
     size_t (*data)(void *ctx, struct conn *c, struct span bytes);
     void (*event)(void *ctx, struct conn *c, enum conn_event e, const char *why);
 };

@@ -200,7 +200,8 @@ void loop_timer_stop(struct loop_timer *t)
         ev_timer_stop(t->loop->ev, &t->w);
 }
 
+/* Not ev_is_active, which casts the const away. */
 bool loop_timer_active(const struct loop_timer *t)
 {
-    return t->loop && ev_is_active(&t->w);
+    return t->loop && t->w.active;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of the engine share; nobody outside session/ includes it.
  *
- *   session.c      life, feeding, the queue of commands and their replies, time
+ *   session.c      life and time
+ *   feed.c         what the client sends, by mode
+ *   queue.c        the queue of commands and their replies, and what may go on
+ *   replies.c      the replies of our own
  *   commands.c     the table of verbs: check -> filter -> proceed
  *   phases.c       running filter phases for a command, and their verdicts
  *   transaction.c  from MAIL to the report
@@ -137,17 +140,28 @@ struct session {
 
 /* session.c */
 uint64_t session_now(const struct session *s);
-void session_run(struct session *s); /* whatever can go on now, goes on; safe from anywhere */
 void session_over(struct session *s, enum session_close how, const char *why);
 void session_send(struct session *s, struct span bytes);
 MUST_CHECK bool session_keep(char **place, struct span *shown, struct span text);
-void cmd_answer(struct session *s, struct cmd *c, enum own_reply r);
-void cmd_answer_bytes(struct session *s, struct cmd *c, struct span bytes); /* a whole reply */
-MUST_CHECK bool own_reply_print(const struct session *s, struct buf *out, enum own_reply r);
-unsigned own_reply_code(enum own_reply r);
-bool own_reply_closes(enum own_reply r);
 void session_error(struct session *s); /* counts one */
 void session_count(struct session *s, enum session_counter c);
+void session_arm(struct session *s);
+
+/* queue.c */
+MUST_CHECK struct cmd *queue_add(struct session *s, struct span line); /* NULL: no memory */
+bool queue_full(const struct session *s);
+void queue_clear(struct session *s);
+void session_run(struct session *s); /* whatever can go on now, goes on; safe from anywhere */
+bool session_quiet(const struct session *s);
+void cmd_answer(struct session *s, struct cmd *c, enum own_reply r);
+void cmd_answer_bytes(struct session *s, struct cmd *c, struct span bytes); /* a whole reply */
+
+/* replies.c */
+enum own_flags { OWN_ERROR = 1, OWN_CLOSE = 2, OWN_SID = 4 };
+MUST_CHECK bool own_reply_print(const struct session *s, struct buf *out, enum own_reply r);
+unsigned own_reply_code(enum own_reply r);
+const char *own_reply_text(enum own_reply r);
+unsigned own_reply_flags(enum own_reply r);
 
 /* commands.c */
 void cmd_begin(struct session *s, struct cmd *c);

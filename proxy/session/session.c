@@ -1,67 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine's frame: the life of a session, feeding it, the queue of commands, and time.
+/* The life of a session, and its time.
  *
- *   session_feed --> by mode:  COMMAND  line -> cmd at the end of the queue
- *                              CONTENT  content_receive
- *                              AUTH     auth_line
- *   session_run  --> begins the next command that may, sends upstream what is ready, lets replies leave
- *
- *        first            next            last
- *   [ DONE ][ SENT ][ SENT ][ QUEUED ][ QUEUED ]      only RCPT begins while commands before it are
- *      `-> client                                     unanswered; all others wait until they are first
- *
- * A cmd is owned by the queue and dies when its reply has left. The session is owned by its creator, who
- * destroys it after ops.close. */
+ *   session_feed (feed.c)  --> by mode: a command for the queue, content, a SASL response
+ *   session_run (queue.c)  --> begins the next command that may, sends upstream what is ready, lets replies
+ * leave session_over           --> the one end; its creator destroys it after ops.close
+ */
 #include "session/internal.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
 
-#define QUEUE_MAX     128 /* commands read ahead of the one that is worked on */
 #define LINE_FLOOD_AT (64 * 1024)
 #define GREET_POLL_US (50 * US_PER_MS)
-
-/* ---- our own replies ---- */
-
-enum own_flags { OWN_ERROR = 1, OWN_CLOSE = 2, OWN_SID = 4 };
-/* The table is written with the short names. */
-#define ERROR OWN_ERROR
-#define CLOSE OWN_CLOSE
-#define SID   OWN_SID
-static const struct own_text {
-    unsigned code;
-    const char *enhanced, *text;
-    unsigned flags;
-} own_texts[OWN_REPLIES] = {
-#define REPLY(id, code, enhanced, text, flags) [SAY_##id] = {code, enhanced, text, flags},
-#include "session/replies.def"
-#undef REPLY
-};
-#undef ERROR
-#undef CLOSE
-#undef SID
-
-unsigned own_reply_code(enum own_reply r)
-{
-    return own_texts[r].code;
-}
-
-bool own_reply_closes(enum own_reply r)
-{
-    return own_texts[r].flags & OWN_CLOSE;
-}
-
-bool own_reply_print(const struct session *s, struct buf *out, enum own_reply r)
-{
-    const struct own_text *t = &own_texts[r];
-    char text[200];
-    int n = snprintf(text, sizeof(text), t->flags & OWN_SID ? "%s (%.*s)" : "%s", t->text,
-                     SPAN_FMT(s->view.session_id));
-    if (n < 0 || (size_t)n >= sizeof(text))
-        return false;
-    return reply_print(out, t->code, span_of(t->enhanced), span_make(text, (size_t)n));
-}
 
 /* ---- small services ---- */
 
@@ -102,364 +53,6 @@ void session_error(struct session *s)
     s->errors++;
 }
 
-/* ---- the queue ---- */
-
-static struct cmd *cmd_create(struct span line)
-{
-    struct cmd *c = calloc(1, sizeof(*c) + line.n + 1);
-    if (!c)
-        return NULL;
-    c->line_n = line.n;
-    if (line.n)
-        memcpy(c->line, line.p, line.n);
-    return c;
-}
-
-static void cmd_destroy(struct cmd *c)
-{
-    if (c->command.verb == VERB_AUTH)
-        wipe(c->line, c->line_n);
-    buf_free(&c->reply);
-    free(c);
-}
-
-static void enqueue(struct session *s, struct cmd *c)
-{
-    *s->last = c;
-    s->last = &c->next;
-    s->queued++;
-    if (!s->next)
-        s->next = c;
-}
-
-static void pop_first(struct session *s)
-{
-    struct cmd *c = s->first;
-    s->first = c->next;
-    if (!s->first)
-        s->last = &s->first;
-    if (s->next == c)
-        s->next = c->next;
-    s->queued--;
-    cmd_destroy(c);
-}
-
-void cmd_answer_bytes(struct session *s, struct cmd *c, struct span bytes)
-{
-    (void)s;
-    if (!buf_append(&c->reply, bytes))
-        c->closes = true; /* nothing can be said: closing is the only honest answer left */
-    c->state = CMD_DONE;
-}
-
-void cmd_answer(struct session *s, struct cmd *c, enum own_reply r)
-{
-    if (own_texts[r].flags & OWN_ERROR)
-        session_error(s);
-    if (!own_reply_print(s, &c->reply, r))
-        c->closes = true;
-    if (own_texts[r].flags & OWN_CLOSE)
-        c->closes = true;
-    c->state = CMD_DONE;
-}
-
-/* Commands that come often for no reason count as errors, so that nobody is kept busy for nothing. */
-static void count_junk(struct session *s, enum verb v)
-{
-    static const bool junk[VERBS] = {[VERB_RSET] = true, [VERB_NOOP] = true, [VERB_VRFY] = true,
-                                     [VERB_HELP] = true, [VERB_EHLO] = true, [VERB_HELO] = true};
-    if (junk[v] && ++s->junk > s->policy->limits.junk_commands)
-        session_error(s);
-}
-
-static bool too_many_errors(struct session *s, struct cmd *c)
-{
-    if (s->errors <= s->policy->limits.errors || c->closes)
-        return false;
-    session_count(s, SESSION_COUNT_TOO_MANY_ERRORS);
-    buf_consume(&c->reply, buf_len(&c->reply)); /* this goes instead of what it would have been */
-    cmd_answer(s, c, SAY_TOO_MANY_ERRORS);
-    return true;
-}
-
-/* Lets finished replies leave, in order. */
-static void flush_replies(struct session *s)
-{
-    while (s->first && s->first->state == CMD_DONE && s->mode != MODE_OVER) {
-        struct cmd *c = s->first;
-        count_junk(s, c->command.verb);
-        (void)too_many_errors(s, c);
-        session_send(s, buf_span(&c->reply));
-        bool closes = c->closes;
-        if (verb_info(c->command.verb)->flags & VERB_IS_SYNC)
-            s->turn_over = false;
-        pop_first(s);
-        s->idle_since_us = session_now(s);
-        if (closes) {
-            session_over(s, SESSION_CLOSE_FLUSH, "closed after a reply");
-            return;
-        }
-        s->again = true;
-    }
-}
-
-/* RCPT may begin while the replies to MAIL and other RCPTs are out; every other command waits until it is
- * first: what it may do depends on all before it. */
-static bool may_begin(const struct session *s)
-{
-    const struct cmd *c = s->next;
-    if (!c || s->phases || s->auth || s->mode == MODE_OVER || s->mode == MODE_NEW || s->mode == MODE_TLS ||
-        s->ops->full(s->ctx))
-        return false;
-    return c == s->first || (c->command.verb == VERB_RCPT && !c->refusal);
-}
-
-static void begin_next(struct session *s)
-{
-    struct cmd *c = s->next;
-    s->next = c->next;
-    c->state = CMD_BEGUN;
-    if (c->refusal)
-        cmd_answer(s, c, c->refusal);
-    else if (s->leg_lost && c->command.verb != VERB_QUIT)
-        cmd_answer(s, c, SAY_UPSTREAM_LOST);
-    else if (s->draining && !s->tx && c->command.verb != VERB_QUIT)
-        cmd_answer(s, c, SAY_SHUTDOWN);
-    else
-        cmd_begin(s, c);
-}
-
-static bool nothing_to_do(const struct session *s)
-{
-    return !s->first && !s->phases && s->mode == MODE_COMMAND;
-}
-
-static void end_if_due(struct session *s)
-{
-    if (!nothing_to_do(s))
-        return;
-    if (s->eof || s->gone) {
-        session_over(s, SESSION_CLOSE_FLUSH, "the client left");
-    } else if (s->draining && !s->tx) {
-        struct buf b = {0};
-        if (own_reply_print(s, &b, SAY_SHUTDOWN))
-            session_send(s, buf_span(&b));
-        buf_free(&b);
-        session_over(s, SESSION_CLOSE_FLUSH, "shutting down");
-    }
-}
-
-static void arm(struct session *s);
-
-void session_run(struct session *s)
-{
-    if (s->running) {
-        s->again = true;
-        return;
-    }
-    s->running = true;
-    do {
-        s->again = false;
-        while (may_begin(s))
-            begin_next(s);
-        leg_send_ready(s);
-        flush_replies(s);
-    } while (s->again && s->mode != MODE_OVER);
-    s->running = false;
-    if (s->mode == MODE_OVER)
-        return;
-    end_if_due(s);
-    if (s->mode == MODE_OVER)
-        return;
-    arm(s);
-    if (s->held_input && !s->turn_over && s->queued < QUEUE_MAX) {
-        s->held_input = false;
-        s->ops->resume(s->ctx);
-    }
-}
-
-/* ---- feeding ---- */
-
-static void refuse_line(struct session *s, enum own_reply r)
-{
-    struct cmd *c = cmd_create(SPAN_NONE);
-    if (!c) {
-        session_over(s, SESSION_CLOSE_FLUSH, "no memory");
-        return;
-    }
-    c->refusal = r;
-    enqueue(s, c);
-    session_run(s);
-}
-
-/* A line that cannot be trusted, or came out of turn: the answer, and no byte after it is read. */
-static void refuse_for_good(struct session *s, struct span *in, enum own_reply r)
-{
-    in->n = 0;
-    s->turn_over = false;
-    refuse_line(s, r);
-    if (s->mode != MODE_OVER)
-        s->eof = true; /* what still comes is thrown away */
-}
-
-static enum own_reply command_refusal(const struct command *c, enum command_error e)
-{
-    static const enum own_reply by_error[] = {
-        [COMMAND_OK] = SAY_NONE,
-        [COMMAND_UNKNOWN] = SAY_UNKNOWN,
-        [COMMAND_SYNTAX] = SAY_BAD_COMMAND,
-        [COMMAND_NO_ARGUMENT] = SAY_NEEDS_ARGUMENT,
-        [COMMAND_HAS_ARGUMENT] = SAY_TAKES_NO_ARGUMENT,
-        [COMMAND_UTF8] = SAY_BAD_COMMAND,
-    };
-    if (verb_info(c->verb)->flags & VERB_IS_REFUSED)
-        return SAY_NOT_SERVED;
-    return by_error[e];
-}
-
-static void take_command(struct session *s, struct span line, struct span *in)
-{
-    struct cmd *c = cmd_create(line);
-    if (!c) {
-        session_over(s, SESSION_CLOSE_FLUSH, "no memory");
-        return;
-    }
-    c->refusal = command_refusal(&c->command, command_parse(span_make(c->line, c->line_n), &c->command));
-    uint32_t max =
-        c->command.verb == VERB_AUTH ? s->policy->limits.auth_line : s->policy->limits.command_line;
-    if (line.n > max) {
-        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
-        c->refusal = SAY_LINE_TOO_LONG;
-    }
-    bool last_of_group = verb_info(c->command.verb)->flags & VERB_IS_SYNC;
-    enqueue(s, c);
-    if (last_of_group && in->n && s->policy->enforce_sync) {
-        session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
-        c->refusal = SAY_OUT_OF_TURN;
-        in->n = 0;
-    } else if (last_of_group) {
-        s->turn_over = true;
-    }
-    session_run(s);
-}
-
-static void line_event(struct session *s, enum line_result r, struct span line, struct span *in)
-{
-    switch (r) {
-    case LINE_MORE:
-        break;
-    case LINE_READY:
-        take_command(s, line, in);
-        break;
-    case LINE_TOO_LONG:
-        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
-        refuse_line(s, SAY_LINE_TOO_LONG);
-        break;
-    case LINE_FLOOD:
-        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
-        refuse_for_good(s, in, SAY_LINE_FLOOD);
-        break;
-    case LINE_BARE_LF:
-    case LINE_BARE_CR:
-    case LINE_NUL:
-        session_count(s, SESSION_COUNT_BARE_NEWLINES);
-        refuse_for_good(s, in, SAY_BAD_LINE_END);
-        break;
-    case LINE_NO_MEMORY:
-        refuse_for_good(s, in, SAY_NO_MEMORY);
-        break;
-    }
-}
-
-/* false: no more is taken now. */
-static bool feed_command(struct session *s, struct span *in)
-{
-    if (s->turn_over && s->policy->enforce_sync) {
-        session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
-        refuse_for_good(s, in, SAY_OUT_OF_TURN);
-        return true;
-    }
-    if (s->turn_over || s->queued >= QUEUE_MAX)
-        return false;
-    struct span line;
-    s->line.max = s->policy->limits.auth_line;
-    enum line_result r = line_feed(&s->line, in, &line);
-    line_event(s, r, line, in);
-    return true;
-}
-
-static bool feed_auth(struct session *s, struct span *in)
-{
-    struct span line;
-    if (!s->auth || s->auth->state == CMD_SENT)
-        return feed_command(s, in); /* the upstream's turn: bytes now are out of turn */
-    enum line_result r = line_feed(&s->line, in, &line);
-    if (r == LINE_READY) {
-        auth_line(s, line);
-    } else if (r != LINE_MORE) {
-        leg_drop(s, true);
-        auth_end(s);
-        refuse_for_good(s, in,
-                        r == LINE_TOO_LONG || r == LINE_FLOOD ? SAY_AUTH_LINE_TOO_LONG : SAY_BAD_LINE_END);
-    }
-    return true;
-}
-
-/* Before the greeting: whoever talks now does not listen (RFC 5321 3.1). */
-static bool feed_new(struct session *s, struct span *in)
-{
-    if (!s->policy->enforce_sync || s->in_tls)
-        return false;
-    session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
-    phases_stop(s);
-    s->mode = MODE_COMMAND;
-    refuse_for_good(s, in, SAY_OUT_OF_TURN);
-    return true;
-}
-
-static bool feed_content(struct session *s, struct span *in)
-{
-    if (s->tx->paused)
-        return false;
-    content_receive(s, in);
-    return true;
-}
-
-static bool feed_step(struct session *s, struct span *in)
-{
-    if (s->eof || s->gone) {
-        in->n = 0;
-        return true;
-    }
-    switch (s->mode) {
-    case MODE_NEW:
-        return feed_new(s, in);
-    case MODE_COMMAND:
-        return feed_command(s, in);
-    case MODE_AUTH:
-        return feed_auth(s, in);
-    case MODE_CONTENT:
-        return feed_content(s, in);
-    case MODE_TLS:
-    case MODE_OVER:
-        in->n = 0;
-        break;
-    }
-    return true;
-}
-
-size_t session_feed(struct session *s, struct span in)
-{
-    struct span rest = in;
-    while (rest.n && feed_step(s, &rest))
-        ;
-    if (rest.n)
-        s->held_input = true;
-    if (s->mode != MODE_OVER)
-        arm(s);
-    return in.n - rest.n;
-}
-
 /* ---- time ---- */
 
 /* The moment at which somebody has taken too long; 0: nobody whom this session watches. Filters and upstream
@@ -481,7 +74,7 @@ static uint64_t deadline(const struct session *s)
 }
 
 /* The timer is left running where it would only move to a later moment: session_timeout looks again. */
-static void arm(struct session *s)
+void session_arm(struct session *s)
 {
     uint64_t at = deadline(s);
     if (at == 0 || at == UINT64_MAX || (s->timer_us && s->timer_us <= at))
@@ -567,8 +160,7 @@ void session_destroy(struct session **sp)
         return;
     if (s->mode != MODE_OVER && s->policy)
         session_over(s, SESSION_CLOSE_RESET, "destroyed");
-    while (s->first)
-        pop_first(s);
+    queue_clear(s);
     chain_run_destroy(&s->run);
     if (s->policy)
         s->ops->policy_put(s->ctx, s->policy);
@@ -679,7 +271,7 @@ void session_kill(struct session *s)
 
 bool session_idle(const struct session *s)
 {
-    return nothing_to_do(s) && !s->tx;
+    return session_quiet(s) && !s->tx;
 }
 
 const char *session_counter_name(enum session_counter c)

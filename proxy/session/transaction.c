@@ -135,13 +135,8 @@ void tx_note_reply(struct tx *t, unsigned code, struct span bytes)
 
 void tx_note_own(struct tx *t, enum own_reply r)
 {
-    static const char *const texts[OWN_REPLIES] = {
-#define REPLY(id, code, enhanced, text, flags) [SAY_##id] = text,
-#include "session/replies.def"
-#undef REPLY
-    };
     t->code = own_reply_code(r);
-    t->reply_text = span_of(texts[r]);
+    t->reply_text = span_of(own_reply_text(r));
 }
 
 void tx_forget_notes(struct tx *t)

@@ -339,7 +339,7 @@ void upleg_feed(struct upleg *u, struct span bytes)
 
 void upleg_drained(struct upleg *u)
 {
-    if (u->state == AT_READY && u->user)
+    if (u->state == AT_READY && u->user && u->user->drained)
         u->user->drained(u->user_ctx, u);
 }
 

@@ -53,7 +53,8 @@ struct upleg_ops {
     void (*timer)(void *ctx, uint64_t at_us); /* calls upleg_timeout then; 0: none */
 };
 
-/* Who uses the leg now. After `lost` it is dead: its user lets go of it. */
+/* Who uses the leg now. After `lost` it is dead: its user lets go of it. `ready` is needed only by who waits
+ * for it, `drained` only by who sends content. */
 struct upleg_user {
     void (*ready)(void *ctx, struct upleg *u); /* READY for the first time */
     void (*reply)(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,

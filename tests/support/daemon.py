@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD") or ROOT / "build").resolve()
 SANITIZERS = ("AddressSanitizer", "LeakSanitizer", "UndefinedBehaviorSanitizer", "runtime error:")
 FIELD = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
+READY = re.compile(r'^postern: ready$|"msg":"(postern: )?ready"', re.M)
 PLAIN_SCALAR = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*|\d+(\.\d+)?|\d+[A-Za-z]+|\d+/\d+[smhd]")
 
 
@@ -64,6 +65,7 @@ def config(upstream, port=None, **more):
         "workers": 1,
         "hostname": "gate.example.org",
         "log": {"format": "logfmt", "to": "stderr"},
+        "timeouts": {"drain": "5s"},
         "plugins": {"path": str(BUILD / "plugins")},
         "listeners": {"main": {"bind": [f"127.0.0.1:{port or net.free_port()}"], "tls": "none",
                                "upstream": "mta", "policy": "main"}},
@@ -137,7 +139,7 @@ class Postern:
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                             cwd=str(self.folder))
         try:
-            net.wait_until(lambda: "postern: ready" in self.log() or self.process.poll() is not None, 30,
+            net.wait_until(lambda: READY.search(self.log()) or self.process.poll() is not None, 30,
                            '"postern: ready"')
             if self.process.poll() is not None:
                 raise AssertionError(f"postern ended with {self.process.returncode}")

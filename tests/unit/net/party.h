@@ -134,13 +134,13 @@ static inline void on_accepted(void *ctx, int fd)
     assert_non_null(net->server.c);
 }
 
+/* The port is at the same place in addresses of both families. */
 static inline uint16_t port_of(int fd)
 {
-    struct sockaddr_storage a = {0};
+    struct sockaddr_in6 a = {0};
     socklen_t n = sizeof a;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-                                         : ((struct sockaddr_in *)&a)->sin_port);
+    return ntohs(a.sin6_port);
 }
 
 static inline struct net *net_open(void)
@@ -239,7 +239,7 @@ static inline char *pattern_make(size_t n)
 
 static inline bool party_has(const struct party *p, const char *text)
 {
-    return span_eq(buf_span(&p->got), span_of(text));
+    return p->got.data && span_eq(buf_span(&p->got), span_of(text));
 }
 
 static inline void party_forget(struct party *p)

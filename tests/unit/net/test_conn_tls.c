@@ -66,7 +66,7 @@ static void test_nothing_is_left_in_openssl(void **state)
     struct tls_server *s = server_of(&a.good);
     struct tls_client *c = client_of(NULL);
     struct net *net = net_joined();
-    size_t total = 1024 * 1024;
+    size_t total = (size_t)1024 * 1024;
     char *pattern = pattern_make(total);
     (void)state;
     tls_join(net, s, c, "mail.example.org");
@@ -381,8 +381,9 @@ static void test_close_inside_callbacks(void **state)
     TURN_FOR_MS(net, 5);
     conn_close(&net->client.c, CONN_END_FLUSH);
     TURN_UNTIL(net, net->server.told[CONN_EOF]);
-    assert_int_equal(buf_span(&net->server.got).p[0], 22); /* a ClientHello and nothing else */
-    assert_null(memmem(buf_span(&net->server.got).p, buf_len(&net->server.got), "never", 5));
+    struct span hello = buf_span(&net->server.got); /* a ClientHello and nothing else */
+    if (!hello.p || hello.p[0] != 22 || memmem(hello.p, hello.n, "never", 5))
+        fail_msg("something went out in the clear");
     net_close(net);
     tls_server_unref(&s);
     tls_client_unref(&c);

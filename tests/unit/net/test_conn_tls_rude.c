@@ -67,7 +67,7 @@ static void test_garbage(void **state)
     for (size_t i = 0; i < COUNT_OF(garbage); i++) {
         struct rude r = rude_open();
         int raw = net_raw_client(r.net);
-        char seen[256];
+        char seen[256] = {0};
         bool was_reset = false;
         assert_true(conn_tls_accept(r.net->server.c, r.s, US_PER_S));
         say(&r.net->server, "250 hidden");

@@ -98,14 +98,8 @@ static void every_verb_is_found_in_any_case(void **state)
 static void helo_names(void **state) /* CP-28 */
 {
     (void)state;
-    static const char *const good[] = {"x",
-                                       "mail.example.org",
-                                       "[1.2.3.4]",
-                                       "[IPv6:::1]",
-                                       "-bad",
-                                       "%n%s",
-                                       "$(x)",
-                                       "m\xc3\xbcnchen.example"};
+    static const char *const good[] = {
+        "x", "mail.example.org", "[1.2.3.4]", "[IPv6:::1]", "-bad", "%n%s", "$(x)", "m\xc3\xbcnchen.example"};
     static const char *const bad[] = {"", "a b", "a\tb", "a\r", "a\x01", "\x7f", "\xc3", "\xff"};
     for (size_t i = 0; i < COUNT_OF(good); i++)
         assert_true(helo_name_ok(span_of(good[i])));

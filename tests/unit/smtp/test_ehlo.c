@@ -73,6 +73,20 @@ static void too_many_mechanisms(void **state)
     assert_false(ehlo_has_mechanism(&e, SPAN_LIT("ABCDEFGHIJKLMNOPQRSTU")));
 }
 
+static void mechanisms_to_the_last_octet(void **state)
+{
+    (void)state;
+    struct ehlo e = {0};
+    char line[30];
+    for (int i = 0; i < 16; i++) {
+        int n = snprintf(line, sizeof line, "AUTH MECHANISM-%05d", i);
+        ehlo_take(&e, span_make(line, (size_t)n));
+    }
+    assert_int_equal(e.auth_n, EHLO_AUTH_MAX - 1);
+    ehlo_take(&e, SPAN_LIT("AUTH X"));
+    assert_int_equal(e.auth_n, EHLO_AUTH_MAX - 1);
+}
+
 static void offers(void **state)
 {
     (void)state;
@@ -135,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upstream_is_read),
         cmocka_unit_test(sizes),
+        cmocka_unit_test(mechanisms_to_the_last_octet),
         cmocka_unit_test(too_many_mechanisms),
         cmocka_unit_test(offers),
         cmocka_unit_test(printed),

@@ -106,6 +106,9 @@ static void values_are_as_written(void **state)
     assert_int_equal(params_parse(SPAN_LIT("SIZE=18446744073709551614"), PARAMS_OF_MAIL, USUAL, &p, &bad),
                      PARAMS_OK);
     assert_true(p.size == UINT64_MAX - 1);
+    assert_int_equal(params_parse(SPAN_LIT("SIZE=18446744073709551616"), PARAMS_OF_MAIL, USUAL, &p, &bad),
+                     PARAMS_OK);
+    assert_true(p.size == UINT64_MAX);
 }
 
 static void the_bad_one_is_named(void **state)

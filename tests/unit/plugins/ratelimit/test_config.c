@@ -116,7 +116,7 @@ static void bad_rates(void **state)
 
     burst->number = 1000000000;
     c->fake->errors[0] = '\0';
-    assert_error(c, "burst: at this rate a used-up burst comes back after more than 50 days");
+    assert_error(c, "burst: at this rate a used-up burst takes over 50 days to come back");
 
     c->limits->first = NULL;
     c->fake->errors[0] = '\0';

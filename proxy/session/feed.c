@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* What the client sends, by mode: lines to commands, content to its decoder, SASL responses to the exchange.
+ * Whoever speaks out of turn, or ends lines as nobody may, is answered and then not listened to any more.
+ * Owns nothing. */
+#include "session/internal.h"
+
+static void refuse_line(struct session *s, enum own_reply r)
+{
+    struct cmd *c = queue_add(s, SPAN_NONE);
+    if (!c) {
+        session_over(s, SESSION_CLOSE_FLUSH, "no memory");
+        return;
+    }
+    c->refusal = r;
+    session_run(s);
+}
+
+/* A line that cannot be trusted, or came out of turn: the answer, and no byte after it is read. */
+static void refuse_for_good(struct session *s, struct span *in, enum own_reply r)
+{
+    in->n = 0;
+    s->turn_over = false;
+    refuse_line(s, r);
+    if (s->mode != MODE_OVER)
+        s->eof = true; /* what still comes is thrown away */
+}
+
+static enum own_reply command_refusal(const struct command *c, enum command_error e)
+{
+    static const enum own_reply by_error[] = {
+        [COMMAND_OK] = SAY_NONE,
+        [COMMAND_UNKNOWN] = SAY_UNKNOWN,
+        [COMMAND_SYNTAX] = SAY_BAD_COMMAND,
+        [COMMAND_NO_ARGUMENT] = SAY_NEEDS_ARGUMENT,
+        [COMMAND_HAS_ARGUMENT] = SAY_TAKES_NO_ARGUMENT,
+        [COMMAND_UTF8] = SAY_BAD_COMMAND,
+    };
+    if (verb_info(c->verb)->flags & VERB_IS_REFUSED)
+        return SAY_NOT_SERVED;
+    return by_error[e];
+}
+
+static void take_command(struct session *s, struct span line, struct span *in)
+{
+    struct cmd *c = queue_add(s, line);
+    if (!c) {
+        session_over(s, SESSION_CLOSE_FLUSH, "no memory");
+        return;
+    }
+    c->refusal = command_refusal(&c->command, command_parse(span_make(c->line, c->line_n), &c->command));
+    uint32_t max =
+        c->command.verb == VERB_AUTH ? s->policy->limits.auth_line : s->policy->limits.command_line;
+    if (line.n > max) {
+        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
+        c->refusal = SAY_LINE_TOO_LONG;
+    }
+    bool last_of_group = verb_info(c->command.verb)->flags & VERB_IS_SYNC;
+    if (last_of_group && in->n && s->policy->enforce_sync) {
+        session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
+        c->refusal = SAY_OUT_OF_TURN;
+        in->n = 0;
+    } else if (last_of_group) {
+        s->turn_over = true;
+    }
+    session_run(s);
+}
+
+static void line_event(struct session *s, enum line_result r, struct span line, struct span *in)
+{
+    switch (r) {
+    case LINE_MORE:
+        break;
+    case LINE_READY:
+        take_command(s, line, in);
+        break;
+    case LINE_TOO_LONG:
+        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
+        refuse_line(s, SAY_LINE_TOO_LONG);
+        break;
+    case LINE_FLOOD:
+        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
+        refuse_for_good(s, in, SAY_LINE_FLOOD);
+        break;
+    case LINE_BARE_LF:
+    case LINE_BARE_CR:
+    case LINE_NUL:
+        session_count(s, SESSION_COUNT_BARE_NEWLINES);
+        refuse_for_good(s, in, SAY_BAD_LINE_END);
+        break;
+    case LINE_NO_MEMORY:
+        refuse_for_good(s, in, SAY_NO_MEMORY);
+        break;
+    }
+}
+
+/* false: no more is taken now. */
+static bool feed_command(struct session *s, struct span *in)
+{
+    if (s->turn_over && s->policy->enforce_sync) {
+        session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
+        refuse_for_good(s, in, SAY_OUT_OF_TURN);
+        return true;
+    }
+    if (s->turn_over || queue_full(s))
+        return false;
+    struct span line;
+    s->line.max = s->policy->limits.auth_line;
+    enum line_result r = line_feed(&s->line, in, &line);
+    line_event(s, r, line, in);
+    return true;
+}
+
+static bool feed_auth(struct session *s, struct span *in)
+{
+    struct span line;
+    if (!s->auth || s->auth->state == CMD_SENT)
+        return feed_command(s, in); /* the upstream's turn: bytes now are out of turn */
+    enum line_result r = line_feed(&s->line, in, &line);
+    if (r == LINE_READY) {
+        auth_line(s, line);
+    } else if (r != LINE_MORE) {
+        leg_drop(s, true);
+        auth_end(s);
+        refuse_for_good(s, in,
+                        r == LINE_TOO_LONG || r == LINE_FLOOD ? SAY_AUTH_LINE_TOO_LONG : SAY_BAD_LINE_END);
+    }
+    return true;
+}
+
+/* Before the greeting: whoever talks now does not listen (RFC 5321 3.1). */
+static bool feed_new(struct session *s, struct span *in)
+{
+    if (!s->policy->enforce_sync || s->in_tls)
+        return false;
+    session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
+    phases_stop(s);
+    s->mode = MODE_COMMAND;
+    refuse_for_good(s, in, SAY_OUT_OF_TURN);
+    return true;
+}
+
+static bool feed_content(struct session *s, struct span *in)
+{
+    if (s->tx->paused)
+        return false;
+    content_receive(s, in);
+    return true;
+}
+
+static bool feed_step(struct session *s, struct span *in)
+{
+    if (s->eof || s->gone) {
+        in->n = 0;
+        return true;
+    }
+    switch (s->mode) {
+    case MODE_NEW:
+        return feed_new(s, in);
+    case MODE_COMMAND:
+        return feed_command(s, in);
+    case MODE_AUTH:
+        return feed_auth(s, in);
+    case MODE_CONTENT:
+        return feed_content(s, in);
+    case MODE_TLS:
+    case MODE_OVER:
+        in->n = 0;
+        break;
+    }
+    return true;
+}
+
+size_t session_feed(struct session *s, struct span in)
+{
+    struct span rest = in;
+    while (rest.n && feed_step(s, &rest))
+        ;
+    if (rest.n)
+        s->held_input = true;
+    if (s->mode != MODE_OVER)
+        session_arm(s);
+    return in.n - rest.n;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue of commands, and the loop that moves a session on.
+ *
+ *        first            next            last
+ *   [ DONE ][ SENT ][ SENT ][ QUEUED ][ QUEUED ]      only RCPT begins while commands before it are
+ *      `-> client                                     unanswered; all others wait until they are first
+ *
+ * A cmd is owned by the queue and dies when its reply has left, or with the session. */
+#include "session/internal.h"
+
+#include <stdlib.h>
+
+#define QUEUE_MAX 128 /* commands read ahead of the one that is worked on */
+
+static struct cmd *cmd_create(struct span line)
+{
+    struct cmd *c = calloc(1, sizeof(*c) + line.n + 1);
+    if (!c)
+        return NULL;
+    c->line_n = line.n;
+    if (line.n)
+        memcpy(c->line, line.p, line.n);
+    return c;
+}
+
+static void cmd_destroy(struct cmd *c)
+{
+    if (c->command.verb == VERB_AUTH)
+        wipe(c->line, c->line_n);
+    buf_free(&c->reply);
+    free(c);
+}
+
+struct cmd *queue_add(struct session *s, struct span line)
+{
+    struct cmd *c = cmd_create(line);
+    if (!c)
+        return NULL;
+    *s->last = c;
+    s->last = &c->next;
+    s->queued++;
+    if (!s->next)
+        s->next = c;
+    return c;
+}
+
+bool queue_full(const struct session *s)
+{
+    return s->queued >= QUEUE_MAX;
+}
+
+static void pop_first(struct session *s)
+{
+    struct cmd *c = s->first;
+    s->first = c->next;
+    if (!s->first)
+        s->last = &s->first;
+    if (s->next == c)
+        s->next = c->next;
+    s->queued--;
+    cmd_destroy(c);
+}
+
+void queue_clear(struct session *s)
+{
+    while (s->first)
+        pop_first(s);
+}
+
+void cmd_answer_bytes(struct session *s, struct cmd *c, struct span bytes)
+{
+    (void)s;
+    if (!buf_append(&c->reply, bytes))
+        c->closes = true; /* nothing can be said: closing is the only honest answer left */
+    c->state = CMD_DONE;
+}
+
+void cmd_answer(struct session *s, struct cmd *c, enum own_reply r)
+{
+    if (own_reply_flags(r) & OWN_ERROR)
+        session_error(s);
+    if (!own_reply_print(s, &c->reply, r))
+        c->closes = true;
+    if (own_reply_flags(r) & OWN_CLOSE)
+        c->closes = true;
+    c->state = CMD_DONE;
+}
+
+/* Commands that come often for no reason count as errors, so that nobody is kept busy for nothing. */
+static void count_junk(struct session *s, enum verb v)
+{
+    static const bool junk[VERBS] = {[VERB_RSET] = true, [VERB_NOOP] = true, [VERB_VRFY] = true,
+                                     [VERB_HELP] = true, [VERB_EHLO] = true, [VERB_HELO] = true};
+    if (junk[v] && ++s->junk > s->policy->limits.junk_commands)
+        session_error(s);
+}
+
+static bool too_many_errors(struct session *s, struct cmd *c)
+{
+    if (s->errors <= s->policy->limits.errors || c->closes)
+        return false;
+    session_count(s, SESSION_COUNT_TOO_MANY_ERRORS);
+    buf_consume(&c->reply, buf_len(&c->reply)); /* this goes instead of what it would have been */
+    cmd_answer(s, c, SAY_TOO_MANY_ERRORS);
+    return true;
+}
+
+/* Lets finished replies leave, in order. */
+static void flush_replies(struct session *s)
+{
+    while (s->first && s->first->state == CMD_DONE && s->mode != MODE_OVER) {
+        struct cmd *c = s->first;
+        count_junk(s, c->command.verb);
+        (void)too_many_errors(s, c);
+        session_send(s, buf_span(&c->reply));
+        bool closes = c->closes;
+        if (verb_info(c->command.verb)->flags & VERB_IS_SYNC)
+            s->turn_over = false;
+        pop_first(s);
+        s->idle_since_us = session_now(s);
+        if (closes) {
+            session_over(s, SESSION_CLOSE_FLUSH, "closed after a reply");
+            return;
+        }
+        s->again = true;
+    }
+}
+
+/* RCPT may begin while the replies to MAIL and other RCPTs are out; every other command waits until it is
+ * first: what it may do depends on all before it. */
+static bool may_begin(const struct session *s)
+{
+    const struct cmd *c = s->next;
+    if (!c || s->phases || s->auth || s->mode == MODE_OVER || s->mode == MODE_NEW || s->mode == MODE_TLS ||
+        s->ops->full(s->ctx))
+        return false;
+    return c == s->first || (c->command.verb == VERB_RCPT && !c->refusal);
+}
+
+static void begin_next(struct session *s)
+{
+    struct cmd *c = s->next;
+    s->next = c->next;
+    c->state = CMD_BEGUN;
+    if (c->refusal)
+        cmd_answer(s, c, c->refusal);
+    else if (s->leg_lost && c->command.verb != VERB_QUIT)
+        cmd_answer(s, c, SAY_UPSTREAM_LOST);
+    else if (s->draining && !s->tx && c->command.verb != VERB_QUIT)
+        cmd_answer(s, c, SAY_SHUTDOWN);
+    else
+        cmd_begin(s, c);
+}
+
+bool session_quiet(const struct session *s)
+{
+    return !s->first && !s->phases && s->mode == MODE_COMMAND;
+}
+
+static void end_if_due(struct session *s)
+{
+    if (!session_quiet(s))
+        return;
+    if (s->eof || s->gone) {
+        session_over(s, SESSION_CLOSE_FLUSH, "the client left");
+    } else if (s->draining && !s->tx) {
+        struct buf b = {0};
+        if (own_reply_print(s, &b, SAY_SHUTDOWN))
+            session_send(s, buf_span(&b));
+        buf_free(&b);
+        session_over(s, SESSION_CLOSE_FLUSH, "shutting down");
+    }
+}
+
+void session_run(struct session *s)
+{
+    if (s->running) {
+        s->again = true;
+        return;
+    }
+    s->running = true;
+    do {
+        s->again = false;
+        while (may_begin(s))
+            begin_next(s);
+        leg_send_ready(s);
+        flush_replies(s);
+    } while (s->again && s->mode != MODE_OVER);
+    s->running = false;
+    if (s->mode == MODE_OVER)
+        return;
+    end_if_due(s);
+    if (s->mode == MODE_OVER)
+        return;
+    session_arm(s);
+    if (s->held_input && !s->turn_over && !queue_full(s)) {
+        s->held_input = false;
+        s->ops->resume(s->ctx);
+    }
+}
