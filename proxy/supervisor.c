@@ -54,6 +54,19 @@ static void count(struct supervisor *s, const char *name)
     counters_add(s->counters, counters_find(s->counters, name), 1);
 }
 
+/* How the start went, also for whoever waits at the terminal while the log goes elsewhere. */
+static void PRINTF_LIKE(3, 4) announce(const struct supervisor *s, enum log_level level, const char *format, ...)
+{
+    char text[1400];
+    va_list ap;
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    log_plain(s->log, level, "%s", text);
+    if (log_fd(s->log) != STDERR_FILENO)
+        (void)fprintf(stderr, "postern: %s\n", text);
+}
+
 /* ---- ticket keys ---- */
 
 static bool make_tickets(struct tls_ticket_keys *t)
@@ -191,7 +204,7 @@ static void begin_stop(struct supervisor *s, bool at_once)
 
 static void start_failed(struct supervisor *s, const char *why)
 {
-    log_plain(s->log, LOG_AT_ERROR, "cannot start: %s", why);
+    announce(s, LOG_AT_ERROR, "cannot start: %s", why);
     s->exit_code = EXIT_FAILED;
     begin_stop(s, true);
 }
@@ -280,7 +293,7 @@ static void go_on_starting(struct supervisor *s)
         start_failed(s, trouble);
     } else if (all_serve(s)) {
         s->phase = PHASE_RUNNING;
-        log_plain(s->log, LOG_AT_INFO, "ready");
+        announce(s, LOG_AT_INFO, "ready");
         notify_manager("READY=1");
     }
 }
@@ -376,7 +389,7 @@ static int bind_first(struct supervisor *s)
     char error[512];
     if (generation_bind(s->current, NULL, error, sizeof error))
         return EXIT_GOOD;
-    log_plain(s->log, LOG_AT_ERROR, "cannot start: %s", error);
+    announce(s, LOG_AT_ERROR, "cannot start: %s", error);
     return EXIT_FAILED;
 }
 
@@ -386,7 +399,7 @@ static int gather_crew(struct supervisor *s)
     s->crew = crew_create(&env);
     if (s->crew && crew_set(s->crew, s->current->check->conf->workers, s->current, &s->tickets))
         return EXIT_GOOD;
-    log_plain(s->log, LOG_AT_ERROR, "cannot start: no memory");
+    announce(s, LOG_AT_ERROR, "cannot start: no memory");
     return EXIT_FAILED;
 }
 

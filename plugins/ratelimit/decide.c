@@ -266,9 +266,9 @@ static void answered(struct session *s, struct transit *t, const long long *numb
     }
 }
 
-static void detach(struct transit *t)
+static void detach(struct session *s, struct transit *t)
 {
-    struct transit **at = &t->session->waiting;
+    struct transit **at = &s->waiting;
 
     while (*at && *at != t)
         at = &(*at)->next;
@@ -285,7 +285,7 @@ static void finish(struct transit *t, const long long *numbers)
     struct session *s = t->session;
     struct postern_verdict v = {.size = sizeof(v)};
 
-    detach(t);
+    detach(s, t);
     if (numbers)
         answered(s, t, numbers, &v);
     else
@@ -338,7 +338,7 @@ void decide_forget(struct session *s, uint64_t ticket)
     for (struct transit *t = s->waiting, *next; t; t = next) {
         next = t->next;
         if (t->ticket == ticket)
-            detach(t);
+            detach(s, t);
     }
 }
 
@@ -347,12 +347,12 @@ void decide_forget_visit(struct session *s, const struct visit *visit)
     for (struct transit *t = s->waiting, *next; t; t = next) {
         next = t->next;
         if (t->visit == visit)
-            detach(t);
+            detach(s, t);
     }
 }
 
 void decide_forget_all(struct session *s)
 {
     while (s->waiting)
-        detach(s->waiting);
+        detach(s, s->waiting);
 }

@@ -231,7 +231,8 @@ static void plain_line(struct log_record *r, struct span text)
     bool fits;
     if (is_json(r))
         fits = put(r, SPAN_LIT("{\"level\":\"")) && put(r, span_of(level_names[r->level])) &&
-               put(r, SPAN_LIT("\",\"msg\":")) && put_quoted(r, text, ESCAPE_JSON);
+               put(r, SPAN_LIT("\",\"msg\":\"postern: ")) && put_escaped(r, text, ESCAPE_JSON) &&
+               put(r, SPAN_LIT("\""));
     else
         fits = put(r, log_names_program(r->log) ? SPAN_NONE : SPAN_LIT("postern: ")) &&
                put_escaped(r, text, ESCAPE_PLAIN);

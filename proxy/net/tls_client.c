@@ -165,7 +165,7 @@ static bool is_address(const char *name)
 }
 
 /* Whom we want to talk to: in the ClientHello, and for verification. Names go without the dot of the root. */
-static bool set_name(SSL *ssl, const char *name)
+static bool set_name(SSL *ssl, char *name)
 {
     X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
     if (is_address(name))

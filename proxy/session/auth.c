@@ -89,6 +89,17 @@ void auth_line(struct session *s, struct span line)
         forward(s, line);
 }
 
+/* The client's response cannot be passed on: the exchange is cancelled on both sides. */
+void auth_give_up(struct session *s, enum own_reply r)
+{
+    struct cmd *c = s->auth;
+    if (s->leg && !upleg_command(s->leg, UPLEG_AUTH, SPAN_LIT("*"), NULL))
+        leg_drop(s, true);
+    auth_end(s);
+    cmd_answer(s, c, r);
+    session_run(s);
+}
+
 static void learn_user(struct session *s)
 {
     struct span name = span_make(s->sasl->name, s->sasl->name_n);

@@ -35,6 +35,8 @@ static enum own_reply command_refusal(const struct command *c, enum command_erro
         [COMMAND_HAS_ARGUMENT] = SAY_TAKES_NO_ARGUMENT,
         [COMMAND_UTF8] = SAY_BAD_COMMAND,
     };
+    if (c->verb == VERB_BDAT)
+        return SAY_BDAT_NOT_OFFERED; /* what follows is content, and must not be read as commands */
     if (verb_info(c->verb)->flags & VERB_IS_REFUSED)
         return SAY_NOT_SERVED;
     return by_error[e];
@@ -50,7 +52,7 @@ static void take_command(struct session *s, struct span line, struct span *in)
     c->refusal = command_refusal(&c->command, command_parse(span_make(c->line, c->line_n), &c->command));
     uint32_t max =
         c->command.verb == VERB_AUTH ? s->policy->limits.auth_line : s->policy->limits.command_line;
-    if (line.n > max) {
+    if (line.n + 2 > max) { /* RFC 5321 4.5.3.1.4 counts the CRLF */
         session_count(s, SESSION_COUNT_LINE_TOO_LONG);
         c->refusal = SAY_LINE_TOO_LONG;
     }
@@ -118,11 +120,11 @@ static bool feed_auth(struct session *s, struct span *in)
     enum line_result r = line_feed(&s->line, in, &line);
     if (r == LINE_READY) {
         auth_line(s, line);
+    } else if (r == LINE_TOO_LONG) {
+        auth_give_up(s, SAY_AUTH_LINE_TOO_LONG);
     } else if (r != LINE_MORE) {
-        leg_drop(s, true);
-        auth_end(s);
-        refuse_for_good(s, in,
-                        r == LINE_TOO_LONG || r == LINE_FLOOD ? SAY_AUTH_LINE_TOO_LONG : SAY_BAD_LINE_END);
+        in->n = 0;
+        auth_give_up(s, SAY_BAD_LINE_END);
     }
     return true;
 }

@@ -207,6 +207,7 @@ void auth_send(struct session *s, struct cmd *c);
 void auth_accepted(struct session *s, struct cmd *c); /* the filters agree with the upstream's 235 */
 void auth_line(struct session *s, struct span line);
 void auth_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes);
+void auth_give_up(struct session *s, enum own_reply r);
 void auth_end(struct session *s);
 
 /* leg.c */

@@ -121,12 +121,17 @@ void ehlo_take(struct ehlo *e, struct span line)
 
 /* ---- to the client ---- */
 
+/* Mechanisms that end where TLS ends, or that may wrap what follows in a layer of their own. */
 static bool mechanism_passes(struct span m)
 {
+    static const char *const never[] = {"EXTERNAL", "GSSAPI", "DIGEST-MD5", "KERBEROS_V4"};
     const struct span plus = SPAN_LIT("-PLUS");
     if (m.n >= plus.n && span_ieq(span_skip(m, m.n - plus.n), plus))
         return false;
-    return !span_ieq(m, SPAN_LIT("EXTERNAL")) && !span_ieq(m, SPAN_LIT("GSSAPI"));
+    for (size_t i = 0; i < COUNT_OF(never); i++)
+        if (span_ieq(m, span_of(never[i])))
+            return false;
+    return true;
 }
 
 static uint64_t smaller_limit(uint64_t a, uint64_t b)

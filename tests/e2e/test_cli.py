@@ -99,7 +99,7 @@ class CommandLine(Case):
         done = run("-T", "-c", path)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn(secret, done.stdout + done.stderr)
-        for word in ("workers: 1", "hostname: gate.example.org", "recipients: 1000", "command_line:", "drain:", "on_error:",
+        for word in ("workers: 1", "gate.example.org", "recipients: 1000", "command_line:", "drain:", "on_error:",
                      "***", "keep:"):
             self.assertIn(word, done.stdout)
         again = run("-T", "-c", self.write(done.stdout))

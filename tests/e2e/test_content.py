@@ -5,6 +5,7 @@ import quopri
 import unittest
 
 from tests.support.case import GTUBE, Case, with_filters
+from tests.support.client import stuffed
 
 RULES = """[helo]
 /^bad\\.example$/ REJECT 550 5.7.1 Bad name (rule helo)
@@ -106,7 +107,7 @@ class Content(Case):
         for n, (name, (content, code, rule)) in enumerate(MESSAGES.items()):
             with self.subTest(name):
                 before = len(sink.messages())
-                reply = c.message(content=content.encode())
+                reply = c.message(content=stuffed(content))
                 self.assertEqual(reply.code, code, reply)
                 self.assertIn(rule, reply.text)
                 line = p.transactions(n + 1)[n]
@@ -179,7 +180,7 @@ class Content(Case):
         p = self.gate(sink, mode="shadow")
         c = self.ready_client(p)
         for content, _, _ in MESSAGES.values():
-            self.assertEqual(c.message(content=content.encode()).code, 250)
+            self.assertEqual(c.message(content=stuffed(content)).code, 250)
         self.assertEqual(len(sink.messages()), len(MESSAGES))
         self.assertEqual({t["verdict"] for t in p.transactions(len(MESSAGES))}, {"accepted"})
         self.assertTrue(any("shadow" in line and "content" in line for line in p.log_lines()))

@@ -2,13 +2,12 @@
 """The plain proxy: the dialogue through postern equals the dialogue without it, but for a short list."""
 import hashlib
 import os
-import re
 import socket
 import unittest
 
 from tests.support import net
 from tests.support.case import Case, listener
-from tests.support.client import Closed
+from tests.support.client import Closed, stuffed
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -22,10 +21,6 @@ def body(size, seed=b"x"):
         out.append(line)
         n += len(line)
     return b"".join(out)
-
-
-def stuffed(content):
-    return re.sub(rb"(?m)^\.", b"..", content)
 
 
 class Greeting(Case):

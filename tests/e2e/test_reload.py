@@ -116,11 +116,11 @@ class Reload(Case):
             "certificates": certificate_settings(c=certs.good),
             "listeners": {"main": {"tls": "implicit", "certificate": "c"}}})
         self.gate.reload(settings)
-        self.assertIn("mail.example.org", self.names())
+        self.assertIn("mail.example.org", self.shown_names())
         self.gate.reload(merge(settings, {"certificates": certificate_settings(c=certs.second)}))
-        self.assertIn("other.example.org", self.names())
+        self.assertIn("other.example.org", self.shown_names())
 
-    def names(self):
+    def shown_names(self):
         context = ssl.create_default_context(cafile=certificates().ca.certificate)
         context.check_hostname = False
         c = self.client(self.gate, tls=True, context=context, name="x.example")

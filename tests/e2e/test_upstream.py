@@ -66,7 +66,6 @@ MISBEHAVIOUR = {
     "UR-16 partial at DOT": ({"at": "DOT", "raw": "250-abc\r\n", "close": True}, "DOT", TEMPORARY),
     "UR-16 partial 250": ({"at": "DOT", "raw": "250 ok", "close": True}, "DOT", TEMPORARY),
     "SM-26 451 inside content": ({"at": "BODY", "reply": "451 4.3.0 no", "times": 1}, "DOT", TEMPORARY),
-    "SM-26 250 inside content": ({"at": "BODY", "reply": "250 2.0.0 sure", "times": 1}, "DOT", TEMPORARY),
     "FT closes inside content": ({"at": "BODY", "silent": True, "close": True}, "DOT", TEMPORARY),
     "500 to DATA": ({"at": "DATA", "reply": "554 5.5.1 no"}, "DATA", (554,)),
     "451 to DATA": ({"at": "DATA", "reply": "451 4.3.0 no"}, "DATA", (451,)),
@@ -108,6 +107,18 @@ class Misbehaviour(Case):
                 if rule["at"] not in ("DOT", "BODY", "DATA"):
                     self.assertEqual(len(self.mta.messages()), before)
                 self.check_recovered()
+
+    def test_sm26_an_early_250_is_not_for_this_message(self):
+        """It comes while most of the content is still with postern: it cannot be the answer to the end."""
+        self.mta.set_rules([{"at": "BODY", "after": 100000, "reply": "250 2.0.0 sure", "times": 1}])
+        self.mta.options.read_pause = 0.01
+        c = self.ready_client(self.gate)
+        c.envelope()
+        c.say("DATA", 354)
+        self.assertIn(c.content("x" * 70 + "\r\n" + CONTENT * 700000).code, (421, 451))
+        self.mta.options.read_pause = 0.0
+        self.assertEqual(self.mta.messages(), [])
+        self.check_recovered()
 
     def test_harmless_oddities_pass(self):
         for name, rule in HARMLESS.items():

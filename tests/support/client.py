@@ -10,6 +10,7 @@
 import base64
 import contextlib
 import dataclasses
+import re
 import socket
 import ssl
 import struct
@@ -32,6 +33,11 @@ class Reply:
 
 class Closed(Exception):
     """The other side closed where a reply was awaited."""
+
+
+def stuffed(content):
+    """Content as it goes over the wire: a dot more before each line that begins with one."""
+    return re.sub(rb"(?m)^\.", b"..", content if isinstance(content, bytes) else content.encode())
 
 
 def trusting():

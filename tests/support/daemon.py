@@ -100,7 +100,7 @@ class Postern:
     def __init__(self, folder, settings, files=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.settings = settings
+        self.settings = {}
         self.file = self.folder / "postern.yaml"
         self.log_file = self.folder / "postern.log"
         for name, text in (files or {}).items():
@@ -119,7 +119,8 @@ class Postern:
         return path
 
     def configure(self, settings):
-        self.settings = settings
+        if isinstance(settings, dict):
+            self.settings = settings
         self.write(self.file.name, settings if isinstance(settings, str) else yaml(settings).lstrip("\n") + "\n")
 
     # ---- life ----
@@ -216,7 +217,10 @@ class Postern:
     # ---- its log ----
 
     def log(self):
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        """All that it said: its stderr, and the file that it logs to, if it does."""
+        other = pathlib.Path(self.settings.get("log", {}).get("to", "stderr"))
+        files = [self.log_file] + ([other] if other.is_absolute() else [])
+        return "".join(f.read_text(errors="replace") for f in files if f.exists())
 
     def log_lines(self, containing=""):
         return [line for line in self.log().splitlines() if containing in line]

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A world for the engine without sockets: what it sends to either side is recorded, time moves when told to, and
- * bytes come in as the test cuts them. Used by the transcripts, the unit tests and the fuzzer of the engine.
+/* A world for the engine without sockets: what it sends to either side is recorded, time moves when told to,
+ * and bytes come in as the test cuts them. Used by the transcripts, the unit tests and the fuzzer of the
+ * engine.
  *
  *   client bytes -> world_client -> session -> to_client
  *   upstream bytes -> world_upstream -> leg -> session -> to_upstream */
@@ -15,9 +16,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WORLD_TIMERS 64
+
+struct world_timer {
+    uint64_t at_us; /* 0: free */
+    void (*fire)(void *arg);
+    void *arg;
+};
+
 struct world {
     struct session *session;
     struct session_policy policy;
+    const struct session_policy *newest; /* NULL: the one above */
     struct spool_budget budget;
     struct ehlo offer;
     enum session_offer offer_state;
@@ -33,6 +43,9 @@ struct world {
     unsigned code;
     uint64_t counters[SESSION_COUNTERS];
     int policies_out;
+    struct filter_services services;
+    struct world_timer timers[WORLD_TIMERS]; /* of the filters */
+    unsigned config_errors;
 };
 
 static void world_bury(struct world *w)
@@ -129,7 +142,8 @@ static void world_cleaned(void *ctx, struct upleg *u, enum upleg_kind kind, void
         upleg_abort(u, false);
 }
 
-static const struct upleg_user world_waiting = {.ready = world_ready, .lost = world_lost, .reply = world_cleaned};
+static const struct upleg_user world_waiting = {
+    .ready = world_ready, .lost = world_lost, .reply = world_cleaned};
 
 /* ---- what the session asks for ---- */
 
@@ -227,7 +241,7 @@ static const struct session_policy *world_policy_get(void *ctx)
 {
     struct world *w = ctx;
     w->policies_out++;
-    return &w->policy;
+    return w->newest ? w->newest : &w->policy;
 }
 
 static void world_policy_put(void *ctx, const struct session_policy *p)
@@ -278,6 +292,71 @@ static const struct session_ops world_ops = {
     .budget = world_budget,
 };
 
+/* ---- services of the filters ---- */
+
+static void world_filter_log(void *ctx, enum postern_log_level level, const char *filter, const char *text)
+{
+    (void)ctx;
+    (void)level;
+    (void)filter;
+    (void)text;
+}
+
+static void world_filter_count(void *ctx, const char *filter, const char *counter, uint64_t add)
+{
+    (void)ctx;
+    (void)filter;
+    (void)counter;
+    (void)add;
+}
+
+static void world_config_error(void *ctx, const char *file, uint32_t line, uint32_t column, const char *text)
+{
+    struct world *w = ctx;
+    (void)file;
+    (void)line;
+    (void)column;
+    (void)text;
+    w->config_errors++;
+}
+
+static struct postern_timer *world_timer_start(void *ctx, uint64_t after_us, void (*fire)(void *arg),
+                                               void *arg)
+{
+    struct world *w = ctx;
+    for (size_t i = 0; i < WORLD_TIMERS; i++)
+        if (!w->timers[i].at_us) {
+            w->timers[i] = (struct world_timer){w->now_us + after_us + 1, fire, arg};
+            return (struct postern_timer *)&w->timers[i];
+        }
+    return NULL;
+}
+
+static void world_timer_stop(void *ctx, struct postern_timer *t)
+{
+    struct world_timer *mine = (struct world_timer *)t;
+    (void)ctx;
+    mine->at_us = 0;
+}
+
+static void world_fire_filters(struct world *w)
+{
+    for (size_t i = 0; i < WORLD_TIMERS; i++)
+        if (w->timers[i].at_us && w->timers[i].at_us <= w->now_us) {
+            struct world_timer t = w->timers[i];
+            w->timers[i].at_us = 0;
+            t.fire(t.arg);
+        }
+}
+
+static uint64_t world_next_filter(const struct world *w, uint64_t end)
+{
+    for (size_t i = 0; i < WORLD_TIMERS; i++)
+        if (w->timers[i].at_us && w->timers[i].at_us < end)
+            end = w->timers[i].at_us;
+    return end;
+}
+
 /* ---- for the tests ---- */
 
 static void world_defaults(struct world *w)
@@ -294,21 +373,41 @@ static void world_defaults(struct world *w)
         .generation = 1,
         .listener = "test",
         .hostname = "gate.test",
-        .limits = {.message_bytes = 1 << 20, .body_memory = 1 << 18, .recipients = 100, .command_line = 2048,
-                   .auth_line = 12288, .errors = 20, .junk_commands = 100, .header_bytes = 1 << 18,
-                   .command_us = 300 * s, .content_us = 180 * s, .upstream_idle_us = 60 * s},
+        .limits = {.message_bytes = 1 << 20,
+                   .body_memory = 1 << 18,
+                   .recipients = 100,
+                   .command_line = 2048,
+                   .auth_line = 12288,
+                   .errors = 20,
+                   .junk_commands = 100,
+                   .header_bytes = 1 << 18,
+                   .command_us = 300 * s,
+                   .content_us = 180 * s,
+                   .upstream_idle_us = 60 * s},
         .auth_needs_tls = true,
         .enforce_sync = true,
     };
-    w->leg_config = (struct upleg_config){.tls = UPLEG_PLAIN, .ehlo_name = "gate.test",
-                                          .greeting_us = 120 * s, .command_us = 300 * s,
-                                          .data_us = 115 * s, .final_us = 600 * s};
+    w->services = (struct filter_services){.ctx = w,
+                                           .log = world_filter_log,
+                                           .now_us = world_now,
+                                           .wall_us = world_now,
+                                           .count = world_filter_count,
+                                           .config_error = world_config_error,
+                                           .timer_start = world_timer_start,
+                                           .timer_stop = world_timer_stop};
+    w->policy.services = &w->services;
+    w->leg_config = (struct upleg_config){.tls = UPLEG_PLAIN,
+                                          .ehlo_name = "gate.test",
+                                          .greeting_us = 120 * s,
+                                          .command_us = 300 * s,
+                                          .data_us = 115 * s,
+                                          .final_us = 600 * s};
 }
 
 static void world_begin(struct world *w)
 {
-    struct session_client client = {.session_id = SPAN_LIT("sid1"), .address = SPAN_LIT("192.0.2.1"),
-                                    .ip = {192, 0, 2, 1}, .ip_n = 4};
+    struct session_client client = {
+        .session_id = SPAN_LIT("sid1"), .address = SPAN_LIT("192.0.2.1"), .ip = {192, 0, 2, 1}, .ip_n = 4};
     w->session = session_create(&world_ops, w, &client);
     if (!w->session)
         abort();
@@ -360,12 +459,13 @@ static void world_wait(struct world *w, uint64_t us)
 {
     uint64_t end = w->now_us + us;
     for (int i = 0; i < 10000; i++) {
-        uint64_t at = end;
+        uint64_t at = world_next_filter(w, end);
         if (w->session_timer && w->session_timer < at)
             at = w->session_timer;
         if (w->leg_timer && w->leg_timer < at)
             at = w->leg_timer;
         w->now_us = at > w->now_us ? at : w->now_us;
+        world_fire_filters(w);
         if (w->session_timer && w->session_timer <= w->now_us && !w->closed) {
             w->session_timer = 0;
             session_timeout(w->session);

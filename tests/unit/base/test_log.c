@@ -124,7 +124,7 @@ static void plain_lines(void **state)
 
     l = open_log(LOG_JSON, LOG_AT_INFO);
     log_plain(l, LOG_AT_WARN, "say \"%d\"", 3);
-    assert_span(close_and_read(&l), "{\"level\":\"warn\",\"msg\":\"say \\\"3\\\"\"}\n");
+    assert_span(close_and_read(&l), "{\"level\":\"warn\",\"msg\":\"postern: say \\\"3\\\"\"}\n");
 }
 
 static void levels_filter(void **state)

@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <unistd.h>
 
-static char test_plugins[PATH_MAX], real_plugins[PATH_MAX];
+static char test_plugins[PATH_MAX + 32], real_plugins[PATH_MAX + 32];
 
 static int find_folders(void **state)
 {

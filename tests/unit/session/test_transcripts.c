@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs every transcript of tests/transcripts on the bare engine: whole, byte by byte, and in slices of 7. See the
- * README there for the language. One cmocka test a file; a failure names file and line. */
+/* Runs every transcript of tests/transcripts on the bare engine: whole, byte by byte, and in slices of 7. See
+ * the README there for the language. One cmocka test a file; a failure names file and line. */
 #include "support/engine.h"
 
 #include <fnmatch.h>
@@ -228,7 +228,8 @@ static bool run_script(const char *path, size_t slice)
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     world_defaults(&s.w);
-    (void)snprintf(s.offer, sizeof(s.offer), "PIPELINING SIZE=10000000 8BITMIME DSN SMTPUTF8 ENHANCEDSTATUSCODES");
+    (void)snprintf(s.offer, sizeof(s.offer),
+                   "PIPELINING SIZE=10000000 8BITMIME DSN SMTPUTF8 ENHANCEDSTATUSCODES");
     while (fgets(line, sizeof(line), f)) {
         s.line++;
         line[strcspn(line, "\n")] = '\0';
