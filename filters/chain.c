@@ -146,8 +146,7 @@ void chain_reply(struct chain_run *r, enum postern_phase phase, struct span text
 
 /* ---- transactions ---- */
 
-/* Recipients whose reply never came: code 0. */
-static void forget_rcpts(struct chain_run *r)
+void run_forget_rcpts(struct chain_run *r)
 {
     while (r->rcpts) {
         struct rcpt_asked *asked = r->rcpts;
@@ -166,7 +165,7 @@ void run_transaction_over(struct chain_run *r)
     struct postern_event ev = reply_event(POSTERN_ON_ABORT, SPAN_NONE, 0, false);
 
     content_close(r);
-    forget_rcpts(r);
+    run_forget_rcpts(r);
     for (size_t i = 0; i < r->chain->n; i++) {
         if (r->members[i].tx != TX_OPEN)
             continue;

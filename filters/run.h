@@ -108,6 +108,7 @@ bool run_wants(const struct chain_run *r,
                enum postern_phase phase); /* some filter of this transaction does */
 /* Notes that this recipient's reply is owed to the filters that will be asked about it. */
 MUST_CHECK bool run_note_rcpt(struct chain_run *r, struct span text);
+void run_forget_rcpts(struct chain_run *r); /* a reply that is still owed never came: code 0 */
 void run_transaction_begin(struct chain_run *r);
 void run_transaction_over(
     struct chain_run *r); /* ABORT to whom END did not come, replies owed, content freed */

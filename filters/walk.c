@@ -394,6 +394,7 @@ enum chain_result run_ask(struct chain_run *r, enum postern_phase phase, struct 
 /* The content is over: its last events, HEADERS if it is still due, then END. */
 static enum chain_result ask_end(struct chain_run *r)
 {
+    run_forget_rcpts(r);
     if (r->discarded_by && !r->refused) {
         r->verdict = (struct verdict){.action = POSTERN_DISCARD, .filter = r->discarded_by};
         r->refused = true;

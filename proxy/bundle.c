@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing and reading bundles.
  *
- *   "PSTBNDL1" count ( kind name_n bytes_n name NUL bytes )*          numbers: 64 bits, in this machine's order
+ *   "PSTBNDL1" count ( kind name_n bytes_n name NUL bytes )*          numbers: 64 bits, in this machine's
+ * order
  *
- * A file's bytes are its content; a pattern's are the paths that it named, each ended by a NUL. Both sides run
- * the same program on the same machine, yet the reader believes nothing: a damaged bundle is an error text.
+ * A file's bytes are its content; a pattern's are the paths that it named, each ended by a NUL. Both sides
+ * run the same program on the same machine, yet the reader believes nothing: a damaged bundle is an error
+ * text.
  *
- * A recorder belongs to the check of one generation; a bundle belongs to the generation in a worker. Names are
- * searched one after the other: they are few, and each is asked for once or twice. */
+ * A recorder belongs to the check of one generation; a bundle belongs to the generation in a worker. Names
+ * are searched one after the other: they are few, and each is asked for once or twice. */
 #include "proxy/bundle.h"
 
 #include <errno.h>
@@ -98,7 +100,8 @@ static void give_paths(struct span list, void (*found)(void *arg, const char *pa
     }
 }
 
-static void recorder_glob(void *ctx, const char *pattern, void (*found)(void *arg, const char *path), void *arg)
+static void recorder_glob(void *ctx, const char *pattern, void (*found)(void *arg, const char *path),
+                          void *arg)
 {
     struct recorder *r = ctx;
     const struct entry *known = entries_find(&r->entries, ENTRY_PATTERN, span_of(pattern));

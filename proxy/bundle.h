@@ -13,12 +13,13 @@
 #include "base/attr.h"
 #include "conf/conf.h"
 
-#define BUNDLE_FILES_MAX 4096               /* files and patterns together */
-#define BUNDLE_BYTES_MAX (256 * 1024 * 1024) /* in all */
+#define BUNDLE_FILES_MAX 4096                        /* files and patterns together */
+#define BUNDLE_BYTES_MAX ((size_t)256 * 1024 * 1024) /* in all */
 
 struct recorder; /* keeps what was read until it is destroyed */
 
-/* `from` must outlive the recorder. Each file is read once, however often it is asked for. NULL: no memory. */
+/* `from` must outlive the recorder. Each file is read once, however often it is asked for. NULL: no memory.
+ */
 MUST_CHECK struct recorder *recorder_create(const struct conf_source *from);
 void recorder_destroy(struct recorder **r);
 const struct conf_source *recorder_source(struct recorder *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Control messages: packing, descriptors, and a reader that trusts nothing. The channel belongs to the slot of a
- * worker (supervisor) and to the worker itself; both ends are non-blocking, so that a worker that hangs never
- * makes the supervisor wait. */
+/* Control messages: packing, descriptors, and a reader that trusts nothing. The channel belongs to the slot
+ * of a worker (supervisor) and to the worker itself; both ends are non-blocking, so that a worker that hangs
+ * never makes the supervisor wait. */
 #include "proxy/control.h"
 
 #include <errno.h>
@@ -35,8 +35,8 @@ static void attach(struct msghdr *m, union fd_space *space, const int *fds, size
     memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
 }
 
-bool control_send(int channel, enum control_kind kind, uint64_t generation, struct span payload, const int *fds,
-                  size_t fd_n)
+bool control_send(int channel, enum control_kind kind, uint64_t generation, struct span payload,
+                  const int *fds, size_t fd_n)
 {
     struct packet_head head = {.magic = CONTROL_MAGIC, .kind = kind, .generation = generation};
     struct iovec parts[2] = {{&head, sizeof head}, {(void *)(uintptr_t)payload.p, payload.n}};
@@ -79,8 +79,8 @@ enum control_result control_receive(int channel, struct control_message *to)
     struct packet_head head = {0};
     union fd_space space;
     struct iovec parts[2] = {{&head, sizeof head}, {to->bytes, sizeof to->bytes}};
-    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = space.bytes,
-                       .msg_controllen = sizeof space.bytes};
+    struct msghdr m = {
+        .msg_iov = parts, .msg_iovlen = 2, .msg_control = space.bytes, .msg_controllen = sizeof space.bytes};
     ssize_t got;
     do
         got = recvmsg(channel, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -90,8 +90,8 @@ enum control_result control_receive(int channel, struct control_message *to)
     if (got <= 0)
         return CONTROL_CLOSED;
     detach(&m, to);
-    if ((size_t)got < sizeof head || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || head.magic != CONTROL_MAGIC ||
-        head.kind >= CONTROL_KINDS) {
+    if ((size_t)got < sizeof head || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+        head.magic != CONTROL_MAGIC || head.kind >= CONTROL_KINDS) {
         control_close_fds(to);
         return CONTROL_BROKEN;
     }

@@ -32,7 +32,7 @@ enum control_kind {
 };
 
 #define CONTROL_FDS_MAX     250 /* the kernel's limit is 253 */
-#define CONTROL_PAYLOAD_MAX (96 * 1024)
+#define CONTROL_PAYLOAD_MAX ((size_t)96 * 1024)
 
 struct control_message {
     enum control_kind kind;
@@ -43,13 +43,14 @@ struct control_message {
     char bytes[CONTROL_PAYLOAD_MAX];
 };
 
-/* Never waits. The descriptors stay the caller's. false with errno: EAGAIN when the other side does not read. */
+/* Never waits. The descriptors stay the caller's. false with errno: EAGAIN when the other side does not read.
+ */
 MUST_CHECK bool control_send(int channel, enum control_kind kind, uint64_t generation, struct span payload,
                              const int *fds, size_t fd_n);
 
 enum control_result { CONTROL_OK, CONTROL_NOTHING, CONTROL_CLOSED, CONTROL_BROKEN };
-/* Never waits. After OK the descriptors are the caller's, until control_close_fds. BROKEN: a message that is cut
- * or none of ours; nothing of it is left open. */
+/* Never waits. After OK the descriptors are the caller's, until control_close_fds. BROKEN: a message that is
+ * cut or none of ours; nothing of it is left open. */
 MUST_CHECK enum control_result control_receive(int channel, struct control_message *m);
 void control_close_fds(struct control_message *m);
 

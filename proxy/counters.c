@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#define SLOTS    1024u
-#define OVERFLOW SLOTS /* one slot more, for all names that found no place */
+#define SLOTS          1024u
+#define OVERFLOW       SLOTS /* one slot more, for all names that found no place */
 #define NAME_MAX_BYTES 96
 
 struct slot {
@@ -38,7 +38,8 @@ static void slot_name(struct slot *s, struct span name)
 {
     if (atomic_load_explicit(&s->named, memory_order_acquire))
         return;
-    memcpy(s->name, name.p, name.n); /* every writer writes the same bytes; the rest is zero already */
+    if (name.n)
+        memcpy(s->name, name.p, name.n); /* every writer writes the same bytes; the rest is zero already */
     atomic_store_explicit(&s->named, 1, memory_order_release);
 }
 
@@ -112,7 +113,8 @@ uint64_t counters_value(const struct counters *c, const char *name)
     return 0;
 }
 
-void counters_each(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value), void *arg)
+void counters_each(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value),
+                   void *arg)
 {
     for (size_t i = 0; i <= OVERFLOW; i++) {
         const struct slot *s = &c->slots[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters that survive reloads and workers: named 64-bit numbers in memory that all processes share. Adding is
- * one relaxed atomic; names are looked up once and kept as handles by those who count often. */
+/* Counters that survive reloads and workers: named 64-bit numbers in memory that all processes share. Adding
+ * is one relaxed atomic; names are looked up once and kept as handles by those who count often. */
 #ifndef PROXY_COUNTERS_H
 #define PROXY_COUNTERS_H
 
@@ -17,6 +17,7 @@ void counters_destroy(struct counters **c);
 MUST_CHECK size_t counters_find(struct counters *c, const char *name);
 void counters_add(struct counters *c, size_t place, uint64_t n);
 uint64_t counters_value(const struct counters *c, const char *name);
-void counters_each(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value), void *arg);
+void counters_each(const struct counters *c, void (*fn)(void *arg, const char *name, uint64_t value),
+                   void *arg);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers: one slot each, in a list owned by the crew. A slot lives until its process is reaped and no other
- * shall take its place; numbers are small and never shared by two live workers, since session ids carry them. */
+ * shall take its place; numbers are small and never shared by two live workers, since session ids carry them.
+ */
 #include "proxy/crew.h"
 
 #include "base/clock.h"
@@ -135,8 +136,8 @@ size_t crew_alive(const struct crew *c)
 /* ---- talking ---- */
 
 /* A worker that does not read its channel hangs: it can neither be served nor be asked. */
-static bool tell(struct crew *c, struct slot *s, enum control_kind kind, uint64_t generation, struct span payload,
-                 const int *fds, size_t fd_n)
+static bool tell(struct crew *c, struct slot *s, enum control_kind kind, uint64_t generation,
+                 struct span payload, const int *fds, size_t fd_n)
 {
     if (control_send(s->channel, kind, generation, payload, fds, fd_n))
         return true;
@@ -152,6 +153,7 @@ static void tell_short(struct crew *c, struct slot *s, enum control_kind kind, u
     (void)!tell(c, s, kind, generation, SPAN_NONE, NULL, 0); /* whoever is dead already is reaped */
 }
 
+/* Who cannot be told is dying: SIGCHLD will say so, and its successor gets what is current then. */
 static void offer_to(struct crew *c, struct slot *s, const struct generation *g,
                      const struct tls_ticket_keys *tickets)
 {
@@ -161,7 +163,7 @@ static void offer_to(struct crew *c, struct slot *s, const struct generation *g,
     if (!generation_offer(g, tickets, &payload, fds, &fd_n))
         note_trouble(c, "worker %" PRIu32 ": no memory for its message", s->number);
     else if (!tell(c, s, CONTROL_PREPARE, g->number, buf_span(&payload), fds, fd_n))
-        note_trouble(c, "worker %" PRIu32 " cannot be reached: %s", s->number, strerror(errno));
+        close_channel(s);
     buf_free(&payload);
 }
 
@@ -198,7 +200,8 @@ static void start(struct crew *c, struct slot *s)
     int pair[2];
     pid_t supervisor = getpid();
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
-        log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot be started: %s", s->number, strerror(errno));
+        log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot be started: %s", s->number,
+                  strerror(errno));
         start_later(s);
         return;
     }
@@ -208,7 +211,8 @@ static void start(struct crew *c, struct slot *s)
         run_worker(c, s, pair[1], supervisor);
     (void)close(pair[1]);
     if (s->pid < 0) {
-        log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot be started: %s", s->number, strerror(errno));
+        log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot be started: %s", s->number,
+                  strerror(errno));
         (void)close(pair[0]);
         s->pid = 0;
         start_later(s);
@@ -258,7 +262,8 @@ static void dismiss(struct crew *c, size_t surplus)
     }
 }
 
-bool crew_set(struct crew *c, size_t workers, const struct generation *g, const struct tls_ticket_keys *tickets)
+bool crew_set(struct crew *c, size_t workers, const struct generation *g,
+              const struct tls_ticket_keys *tickets)
 {
     c->current = g;
     c->tickets = tickets;
@@ -279,10 +284,11 @@ void crew_offer(struct crew *c, const struct generation *g, const struct tls_tic
     c->trouble[0] = '\0';
     c->offered = g->number;
     for (struct slot *s = c->slots; s; s = s->next) {
-        if (s->state != CREW_SERVING)
+        if (s->state != CREW_SERVING || s->channel < 0)
             continue;
-        set_state(s, CREW_OFFERED);
         offer_to(c, s, g, tickets);
+        if (s->channel >= 0)
+            set_state(s, CREW_OFFERED);
     }
 }
 
@@ -325,7 +331,8 @@ static void on_failed(struct crew *c, struct slot *s)
     struct span why = c->message.payload;
     note_trouble(c, "worker %" PRIu32 ": %.*s", s->number, SPAN_FMT(why));
     if (s->state == CREW_STARTING) {
-        log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot start: %.*s", s->number, SPAN_FMT(why));
+        log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot start: %.*s", s->number,
+                  SPAN_FMT(why));
         (void)kill(s->pid, SIGKILL);
     } else if (s->state == CREW_OFFERED && c->message.generation == c->offered) {
         set_state(s, CREW_PREPARED); /* it has answered; the round is lost */
@@ -341,7 +348,7 @@ static void on_serving(struct crew *c, struct slot *s)
 
 static void on_answer(struct crew *c, struct slot *s)
 {
-    static void (*const handlers[CONTROL_KINDS])(struct crew *c, struct slot *s) = {
+    static void (*const handlers[CONTROL_KINDS])(struct crew * c, struct slot * s) = {
         [CONTROL_READY] = on_ready, [CONTROL_FAILED] = on_failed, [CONTROL_SERVING] = on_serving};
     if (handlers[c->message.kind])
         handlers[c->message.kind](c, s);

@@ -39,8 +39,8 @@ struct crew_env {
 MUST_CHECK struct crew *crew_create(const struct crew_env *env);
 void crew_destroy(struct crew **c); /* kills whom it still has */
 
-/* How many there shall be, and what new ones are given: both are borrowed until the next call. Those too many are
- * told to drain. */
+/* How many there shall be, and what new ones are given: both are borrowed until the next call. Those too many
+ * are told to drain. */
 MUST_CHECK bool crew_set(struct crew *c, size_t workers, const struct generation *g,
                          const struct tls_ticket_keys *tickets);
 
@@ -61,9 +61,9 @@ void crew_reopen_logs(struct crew *c);
 
 /* For the supervisor's loop. */
 size_t crew_poll(const struct crew *c, struct pollfd *out, size_t room); /* how many there are */
-void crew_read(struct crew *c);            /* messages of all workers */
-void crew_reap(struct crew *c);            /* SIGCHLD */
-void crew_tick(struct crew *c);            /* starts, overdue answers */
-int crew_wait_ms(const struct crew *c);    /* until the next tick has something to do; -1: nothing */
+void crew_read(struct crew *c);                                          /* messages of all workers */
+void crew_reap(struct crew *c);                                          /* SIGCHLD */
+void crew_tick(struct crew *c);                                          /* starts, overdue answers */
+int crew_wait_ms(const struct crew *c); /* until the next tick has something to do; -1: nothing */
 
 #endif

@@ -50,8 +50,8 @@ static bool build_from_disk(struct generation *g, const struct generation_env *e
         goto out;
     g->bundle = bundle_seal(recorder);
     if (g->bundle < 0)
-        diag_add(diags, DIAG_ERROR, file, 0, 0, "the files of this configuration cannot be kept in memory: %s",
-                 strerror(errno));
+        diag_add(diags, DIAG_ERROR, file, 0, 0,
+                 "the files of this configuration cannot be kept in memory: %s", strerror(errno));
     good = g->bundle >= 0;
 out:
     recorder_destroy(&recorder);

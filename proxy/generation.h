@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A generation as the supervisor has it: checked, with its files in a bundle, its shared memories and its bound
- * sockets; all that a worker must be given to build the same. */
+/* A generation as the supervisor has it: checked, with its files in a bundle, its shared memories and its
+ * bound sockets; all that a worker must be given to build the same. */
 #ifndef PROXY_GENERATION_H
 #define PROXY_GENERATION_H
 
@@ -19,8 +19,9 @@ struct generation_listener {
 
 struct generation {
     uint64_t number;
-    struct runtime *check; /* the configuration, and everything built once as a check; no mail flows through it */
-    struct hostsvc *host;  /* for its filters */
+    struct runtime
+        *check; /* the configuration, and everything built once as a check; no mail flows through it */
+    struct hostsvc *host; /* for its filters */
     struct shared_set shared;
     int bundle;
     struct generation_listener *listeners;
@@ -36,8 +37,8 @@ struct generation_env {
 };
 
 /* Reads and checks everything; binds and connects nothing. NULL with errors in `diags`. */
-MUST_CHECK struct generation *generation_check(const struct generation_env *env, const char *file, uint64_t number,
-                                               struct diags *diags);
+MUST_CHECK struct generation *generation_check(const struct generation_env *env, const char *file,
+                                               uint64_t number, struct diags *diags);
 /* Binds what `older` (or NULL) has not bound already. false with the reason in `error`. */
 MUST_CHECK bool generation_bind(struct generation *g, const struct generation *older, char *error,
                                 size_t error_size);

@@ -82,7 +82,8 @@ bool hoststream_parse(struct span text, struct hoststream_target *out_r)
         host = span_head(text, colon);
         port = span_skip(text, colon);
     }
-    return port.n && port.p[0] == ':' && parse_port(span_skip(port, 1), &out_r->port) && put_host(out_r, host);
+    return port.n && port.p[0] == ':' && parse_port(span_skip(port, 1), &out_r->port) &&
+           put_host(out_r, host);
 }
 
 /* ---- TLS contexts ---- */
@@ -98,7 +99,8 @@ static bool read_ca(const struct hoststreams *h, struct span name, struct tls_cl
     return false;
 }
 
-static struct tls_context *context_make(struct hoststreams *h, bool verify, struct span ca, char why[REASON_MAX])
+static struct tls_context *context_make(struct hoststreams *h, bool verify, struct span ca,
+                                        char why[REASON_MAX])
 {
     struct tls_client_options o = {.verify = verify};
     struct tls_context *c = arena_alloc(h->arena, sizeof *c);
@@ -120,7 +122,8 @@ static struct tls_context *context_make(struct hoststreams *h, bool verify, stru
     return c;
 }
 
-static struct tls_client *context_for(struct hoststreams *h, bool verify, struct span ca, char why[REASON_MAX])
+static struct tls_client *context_for(struct hoststreams *h, bool verify, struct span ca,
+                                      char why[REASON_MAX])
 {
     for (struct tls_context *c = h->contexts; c; c = c->next)
         if (c->verify == verify && span_eq(c->ca, ca))
@@ -290,8 +293,11 @@ void hoststreams_destroy(struct hoststreams **h)
 {
     if (!*h)
         return;
-    while ((*h)->all)
-        stream_free((*h)->all);
+    struct postern_stream *next;
+    for (struct postern_stream *s = (*h)->all; s; s = next) {
+        next = s->next;
+        stream_free(s);
+    }
     for (struct tls_context *c = (*h)->contexts; c; c = c->next)
         tls_client_unref(&c->client);
     arena_destroy(&(*h)->arena);

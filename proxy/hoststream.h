@@ -5,7 +5,7 @@
 
 #include "proxy/hostsvc.h"
 
-#define HOSTSTREAM_UNSENT_MAX (1024 * 1024)
+#define HOSTSTREAM_UNSENT_MAX ((size_t)1024 * 1024)
 #define HOSTSTREAM_CONNECT_US 5000000u /* when the filter names no deadline */
 
 struct hoststreams; /* all of one generation, and the TLS contexts that they use */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Host services for filters. One hostsvc a generation and process; it owns the timers that filters started and,
- * through hoststream.c, their streams. It goes after the filters, with their generation.
+/* Host services for filters. One hostsvc a generation and process; it owns the timers that filters started
+ * and, through hoststream.c, their streams. It goes after the filters, with their generation.
  *
  *   plugin -> filters/host.c -> hostsvc -> loop_timer, conn, log record, counter, shared memory */
 #include "proxy/hostsvc.h"
@@ -85,7 +85,8 @@ static void timer_fired(void *arg)
     fire(fire_arg);
 }
 
-static struct postern_timer *service_timer_start(void *ctx, uint64_t after_us, void (*fire)(void *arg), void *arg)
+static struct postern_timer *service_timer_start(void *ctx, uint64_t after_us, void (*fire)(void *arg),
+                                                 void *arg)
 {
     struct hostsvc *h = ctx;
     struct postern_timer *t = calloc(1, sizeof *t);
@@ -135,8 +136,11 @@ void hostsvc_destroy(struct hostsvc **h)
 {
     if (!*h)
         return;
-    while ((*h)->timers)
-        timer_free((*h)->timers);
+    struct postern_timer *next;
+    for (struct postern_timer *t = (*h)->timers; t; t = next) {
+        next = t->next;
+        timer_free(t);
+    }
     hoststreams_destroy(&(*h)->streams);
     free(*h);
     *h = NULL;

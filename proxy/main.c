@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line: what is asked for, and the exit code. Everything else is the supervisor's (supervisor.c) or a
- * check of the configuration that starts nothing. */
+/* The command line: what is asked for, and the exit code. Everything else is the supervisor's (supervisor.c)
+ * or a check of the configuration that starts nothing. */
 #include "filters/loader.h"
 #include "proxy/generation.h"
 #include "proxy/schema_out.h"
@@ -122,7 +122,8 @@ static bool help_text(struct buf *text)
                        o->argument ? o->argument : "");
         good = buf_printf(text, "  %-20s %s\n", left, o->help);
     }
-    return good && buf_printf(text, "\nExit codes: 0 good, 1 failed, 2 usage, 78 the configuration has errors.\n");
+    return good &&
+           buf_printf(text, "\nExit codes: 0 good, 1 failed, 2 usage, 78 the configuration has errors.\n");
 }
 
 static int run_help(const struct request *r)

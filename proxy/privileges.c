@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Dropping privileges, in an order that works: groups before the user, and the signal at the parent's death after
- * both, because the kernel forgets it when the user changes. Nothing here owns anything. */
+/* Dropping privileges, in an order that works: groups before the user, and the signal at the parent's death
+ * after both, because the kernel forgets it when the user changes. Nothing here owns anything. */
 #include "proxy/privileges.h"
 
 #include <errno.h>
@@ -33,8 +33,9 @@ bool privileges_find(const char *user, struct identity *id_r, char *error, size_
     errno = 0;
     const struct passwd *p = getpwnam(user);
     if (!p) {
-        (void)snprintf(error, error_size, "user \"%s\": %s; workers need it because postern is started as root",
-                       user, errno ? strerror(errno) : "there is no such user");
+        (void)snprintf(error, error_size,
+                       "user \"%s\": %s; workers need it because postern is started as root", user,
+                       errno ? strerror(errno) : "there is no such user");
         return false;
     }
     *id_r = (struct identity){.change = p->pw_uid != 0, .uid = p->pw_uid, .gid = p->pw_gid};

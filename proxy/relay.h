@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Ties one session to its client's connection and its upstream leg: conn events -> session calls, session ops ->
- * conn calls. One object per client; it goes when the session has ended and its connection is handed over. */
+/* Ties one session to its client's connection and its upstream leg: conn events -> session calls, session ops
+ * -> conn calls. One object per client; it goes when the session has ended and its connection is handed over.
+ */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
@@ -17,8 +18,8 @@ struct relays_env {
     struct log *log;
     struct counters *counters;
     struct spool_budget *budget;
-    struct runtime **current; /* the newest runtime; changes by reload */
-    uint32_t worker;          /* its number, part of session ids */
+    struct runtime **current;                    /* the newest runtime; changes by reload */
+    uint32_t worker;                             /* its number, part of session ids */
     void (*changed)(void *ctx, size_t sessions); /* after each end of a session */
     void *ctx;
 };

@@ -19,7 +19,7 @@
 #define ARENA_MAX  ((size_t)64 * 1024 * 1024)
 #define ERROR_TEXT 512
 
-struct runtime_life { /* behind the public struct */
+struct runtime_life {         /* behind the public struct */
     struct runtime_host host; /* first: runtime->host points here */
     struct loop *loop;        /* NULL: a check */
     struct loop_deferred last;
@@ -45,7 +45,8 @@ static void PRINTF_LIKE(3, 4) wrong(struct build *b, const struct postern_node *
 {
     va_list ap;
     va_start(ap, format);
-    diag_vadd(b->diags, DIAG_ERROR, at ? at->file : b->host->file, at ? at->line : 0, at ? at->column : 0, format, ap);
+    diag_vadd(b->diags, DIAG_ERROR, at ? at->file : b->host->file, at ? at->line : 0, at ? at->column : 0,
+              format, ap);
     va_end(ap);
 }
 
@@ -73,8 +74,9 @@ static bool read_at(struct build *b, const struct postern_node *at, const char *
     return false;
 }
 
-/* A worker has no access to files, and a filter names the CA of a stream only when it opens it. So every option
- * called tls_ca is read now: a missing file is an error of the configuration, and the bundle has its bytes. */
+/* A worker has no access to files, and a filter names the CA of a stream only when it opens it. So every
+ * option called tls_ca is read now: a missing file is an error of the configuration, and the bundle has its
+ * bytes. */
 static void read_stream_cas(struct build *b, const struct postern_node *node)
 {
     struct span name = span_make(node->name.p, node->name.n);
@@ -224,8 +226,8 @@ static struct tls_server *listener_tls(struct build *b, const struct conf_listen
         if (!pairs[i].name)
             return NULL; /* its error is told already */
     }
-    struct tls_server *tls = tls_server_create(pairs, c->certificate_count, span_of(c->name), &b->env->tickets,
-                                               b->error, sizeof b->error);
+    struct tls_server *tls = tls_server_create(pairs, c->certificate_count, span_of(c->name),
+                                               &b->env->tickets, b->error, sizeof b->error);
     if (!tls)
         wrong(b, c->at, "listener \"%s\": %s", c->name, b->error);
     return tls;

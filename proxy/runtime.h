@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One generation, whole: configuration, certificates, filter instances, chains, upstreams. Built completely or
- * not at all, never changed, reference-counted: sessions keep the one they use, the newest is one pointer.
+/* One generation, whole: configuration, certificates, filter instances, chains, upstreams. Built completely
+ * or not at all, never changed, reference-counted: sessions keep the one they use, the newest is one pointer.
  *
  *   bundle (files in memory) -> conf_load -> plugins configured -> TLS contexts -> struct runtime
  */
@@ -16,7 +16,7 @@
 
 struct runtime_listener {
     const struct conf_listener *conf;
-    struct tls_server *tls; /* NULL: none */
+    struct tls_server *tls;    /* NULL: none */
     struct upstream *upstream; /* borrowed from the runtime; NULL in the supervisor */
     struct session_policy policy;
 };
@@ -28,22 +28,23 @@ struct runtime {
     struct runtime_listener *listeners; /* conf->listener_count */
     struct runtime_upstream {
         struct tls_client *tls;
-        struct upstream *set; /* NULL in the supervisor */
-    } *upstreams; /* conf->upstream_count */
+        struct upstream *set;         /* NULL in the supervisor */
+    } * upstreams;                    /* conf->upstream_count */
     struct filter_instance **filters; /* conf->filter_count */
     struct chain **chains;            /* conf->policy_count */
     struct filter_services services;  /* for the filters of this generation */
-    struct runtime_host *host; /* runtime.c: what stands behind `services` */
+    struct runtime_host *host;        /* runtime.c: what stands behind `services` */
 };
 
 struct runtime_env {
     const struct conf_source *source;
-    struct upstream_env upstream; /* loop NULL: only a check (supervisor, -t): no upstreams, nothing is started */
-    struct filter_services services; /* log, clock, count, shared, timers and streams; the configuring functions are
-                                        the runtime's own */
+    struct upstream_env
+        upstream; /* loop NULL: only a check (supervisor, -t): no upstreams, nothing is started */
+    struct filter_services services; /* log, clock, count, shared, timers and streams; the configuring
+                                        functions are the runtime's own */
     struct tls_ticket_keys tickets;
-    /* Called when the runtime is gone (or was not made): what `source` and `services` stand on may go. NULL: the
-       caller keeps them alive itself. */
+    /* Called when the runtime is gone (or was not made): what `source` and `services` stand on may go. NULL:
+       the caller keeps them alive itself. */
     void (*released)(void *ctx);
     void *released_ctx;
 };

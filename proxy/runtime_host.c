@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Services of a runtime: most calls go on to the daemon's; files, patterns and errors are answered here, from the
- * source and into the diagnostics of the build. Owned by its runtime. */
+/* Services of a runtime: most calls go on to the daemon's; files, patterns and errors are answered here, from
+ * the source and into the diagnostics of the build. Owned by its runtime. */
 #include "proxy/runtime_host.h"
 
 /* ---- on to the daemon ---- */
@@ -35,7 +35,8 @@ static void *host_shared(void *ctx, const char *name, size_t bytes)
     return h->diags && h->daemon.shared ? h->daemon.shared(h->daemon.ctx, name, bytes) : NULL;
 }
 
-static struct postern_timer *host_timer_start(void *ctx, uint64_t after_us, void (*fire)(void *arg), void *arg)
+static struct postern_timer *host_timer_start(void *ctx, uint64_t after_us, void (*fire)(void *arg),
+                                              void *arg)
 {
     const struct runtime_host *h = ctx;
     return h->daemon.timer_start(h->daemon.ctx, after_us, fire, arg);

@@ -6,7 +6,8 @@
 #include "base/attr.h"
 #include "base/buf.h"
 
-/* Plugins are those in the folder "plugins" beside the program, or else in the default one. false: no memory. */
+/* Plugins are those in the folder "plugins" beside the program, or else in the default one. false: no memory.
+ */
 MUST_CHECK bool schema_out(struct buf *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that filters share between workers, found by name and size. The supervisor makes it while it checks a
- * generation; workers map the descriptors that come with the generation. The same name and size in the next
+/* Memory that filters share between workers, found by name and size. The supervisor makes it while it checks
+ * a generation; workers map the descriptors that come with the generation. The same name and size in the next
  * generation is the same memory.
  *
  *   generation 1 (supervisor) --memfd--> worker 1, worker 2

@@ -2,8 +2,8 @@
 /* The supervisor: one loop over its signals and the channels of its workers.
  *
  *   start:   check -> bind -> workers build -> they serve -> "ready"
- *   SIGHUP:  check -> bind -> workers build beside the old -> all said ok -> all commit -> "reload: generation N"
- *                 \        \          \__ one failed: abort to all
+ *   SIGHUP:  check -> bind -> workers build beside the old -> all said ok -> all commit -> "reload:
+ * generation N" \        \          \__ one failed: abort to all
  *                  \________\____________ "reload: refused: why", and nothing has changed
  *   SIGTERM: sockets closed, workers drain, "stopped"; again, or SIGINT: at once
  *
@@ -23,8 +23,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define POLL_MAX      1024
-#define TICKET_AGE_US (12 * 3600 * (uint64_t)US_PER_S) /* a reload after this changes what encrypts tickets */
+#define POLL_MAX 1024
+#define TICKET_AGE_US                                                                                        \
+    ((uint64_t)US_PER_S * 3600 * 12) /* a reload after this changes what encrypts tickets                    \
+                                      */
 
 enum phase {
     PHASE_STARTING,
@@ -55,7 +57,8 @@ static void count(struct supervisor *s, const char *name)
 }
 
 /* How the start went, also for whoever waits at the terminal while the log goes elsewhere. */
-static void PRINTF_LIKE(3, 4) announce(const struct supervisor *s, enum log_level level, const char *format, ...)
+static void PRINTF_LIKE(3, 4)
+    announce(const struct supervisor *s, enum log_level level, const char *format, ...)
 {
     char text[1400];
     va_list ap;
@@ -327,7 +330,7 @@ static void go_on_stopping(struct supervisor *s)
 
 static void go_on(struct supervisor *s)
 {
-    static void (*const steps[])(struct supervisor *s) = {
+    static void (*const steps[])(struct supervisor * s) = {
         [PHASE_STARTING] = go_on_starting,   [PHASE_RUNNING] = go_on_running,
         [PHASE_PREPARING] = go_on_preparing, [PHASE_COMMITTING] = go_on_committing,
         [PHASE_STOPPING] = go_on_stopping,
@@ -428,7 +431,8 @@ static void tear_down(struct supervisor *s)
 
 int supervisor_run(const char *file)
 {
-    static int (*const steps[])(struct supervisor *s) = {set_up, check_first, open_log, bind_first, gather_crew};
+    static int (*const steps[])(struct supervisor * s) = {set_up, check_first, open_log, bind_first,
+                                                          gather_crew};
     struct supervisor s = {.file = file, .signals = -1};
     for (size_t i = 0; i < COUNT_OF(steps) && s.exit_code == EXIT_GOOD; i++)
         s.exit_code = steps[i](&s);

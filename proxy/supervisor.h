@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The process that stands above the workers: it binds, reads what only it may read, starts, reloads, stops. It
- * speaks no SMTP and reads nothing that strangers send. */
+/* The process that stands above the workers: it binds, reads what only it may read, starts, reloads, stops.
+ * It speaks no SMTP and reads nothing that strangers send. */
 #ifndef PROXY_SUPERVISOR_H
 #define PROXY_SUPERVISOR_H
 

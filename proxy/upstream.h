@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The connections of one worker to one upstream: probing what it offers, making connections, keeping idle ones
- * for the next transaction. One object per upstream and generation; legs that sessions hold keep it alive. */
+/* The connections of one worker to one upstream: probing what it offers, making connections, keeping idle
+ * ones for the next transaction. One object per upstream and generation; legs that sessions hold keep it
+ * alive. */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
 
@@ -23,8 +24,8 @@ struct upstream_env { /* of the worker */
     const char *hostname; /* for EHLO */
 };
 
-/* `tls` may be NULL when the upstream uses none; a reference is taken over. Probing begins with upstream_start.
- * NULL: no memory. */
+/* `tls` may be NULL when the upstream uses none; a reference is taken over. Probing begins with
+ * upstream_start. NULL: no memory. */
 MUST_CHECK struct upstream *upstream_create(const struct upstream_env *env, const struct conf_upstream *conf,
                                             const struct conf_timeouts *timeouts, struct tls_client *tls);
 void upstream_start(struct upstream *u);
@@ -34,8 +35,8 @@ void upstream_release(struct upstream **u);
 enum session_offer upstream_offer(const struct upstream *u, struct ehlo *offer_r);
 
 struct upstream_wait; /* a connection that was asked for */
-/* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL is
- * returned). */
+/* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL
+ * is returned). */
 struct upstream_wait *upstream_get(struct upstream *u, bool fresh,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg);
 void upstream_cancel(struct upstream_wait **w);

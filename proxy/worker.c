@@ -6,8 +6,8 @@
  *                      COMMIT  -> current = next, watch its sockets -> SERVING
  *                      DRAIN   -> no more accepting, transactions finish, then the end
  *
- * There is no other way to get a configuration: the first generation comes like every later one. The worker owns
- * the next generation and holds a reference to the current one; sessions hold references to theirs. */
+ * There is no other way to get a configuration: the first generation comes like every later one. The worker
+ * owns the next generation and holds a reference to the current one; sessions hold references to theirs. */
 #include "proxy/worker.h"
 
 #include "base/clock.h"
@@ -23,8 +23,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LINGER_US (100 * US_PER_MS) /* for last words that are still on their way out */
-#define KILL_US   (5 * US_PER_S)    /* how long sessions that were killed may take to end */
+#define LINGER_US ((uint64_t)US_PER_MS * 100) /* for last words that are still on their way out */
+#define KILL_US   ((uint64_t)US_PER_S * 5)    /* how long sessions that were killed may take to end */
 
 struct worker;
 
@@ -157,8 +157,8 @@ static void on_client(void *ctx, int fd)
     relays_accept(d->worker->relays, d->at.name, fd);
 }
 
-/* The sockets come with every generation, also those that were there before: the old descriptors are closed, and
- * what waits in a socket's queue stays there because it is one socket. */
+/* The sockets come with every generation, also those that were there before: the old descriptors are closed,
+ * and what waits in a socket's queue stays there because it is one socket. */
 static bool open_doors(struct worker *w)
 {
     close_doors(w);
@@ -227,7 +227,7 @@ static void on_reopen(struct worker *w)
 
 static void handle(struct worker *w)
 {
-    static void (*const handlers[CONTROL_KINDS])(struct worker *w) = {
+    static void (*const handlers[CONTROL_KINDS])(struct worker * w) = {
         [CONTROL_PREPARE] = on_prepare, [CONTROL_COMMIT] = on_commit, [CONTROL_ABORT] = on_abort,
         [CONTROL_REOPEN] = on_reopen,   [CONTROL_DRAIN] = on_drain,   [CONTROL_STOP] = on_stop,
     };
@@ -271,8 +271,8 @@ static void settle_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* All descriptors of the supervisor but the channel, the log and the standard ones: among them the channels of
- * other workers, which must not stay open here. */
+/* All descriptors of the supervisor but the channel, the log and the standard ones: among them the channels
+ * of other workers, which must not stay open here. */
 static void close_inherited(int channel, int log)
 {
     unsigned keep[2] = {(unsigned)channel, (unsigned)channel};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker: the process that mail flows through. It has one loop, no access to files that matter, and gets each
- * generation from the supervisor over its channel (control.h). */
+/* A worker: the process that mail flows through. It has one loop, no access to files that matter, and gets
+ * each generation from the supervisor over its channel (control.h). */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
 

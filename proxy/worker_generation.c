@@ -4,8 +4,9 @@
  *   descriptors -> bundle (files), shared memories, listening sockets
  *   bundle -> hostsvc -> runtime_build -> struct next
  *
- * What a runtime stands on (bundle, memories, host services) goes with it: with its last session, perhaps long
- * after the next generation came. The listening sockets belong to the process and change hands at COMMIT. */
+ * What a runtime stands on (bundle, memories, host services) goes with it: with its last session, perhaps
+ * long after the next generation came. The listening sockets belong to the process and change hands at
+ * COMMIT. */
 #include "proxy/worker_generation.h"
 
 #include "proxy/bundle.h"
@@ -70,7 +71,7 @@ static bool take_listener(struct taking *t, const struct offer_item *item, int f
 /* Each descriptor is taken out of the message before it is used, so that it is closed exactly once. */
 static bool take_items(struct taking *t, const struct offer *o, struct control_message *m)
 {
-    static bool (*const take[])(struct taking *t, const struct offer_item *item, int fd) = {
+    static bool (*const take[])(struct taking * t, const struct offer_item *item, int fd) = {
         [OFFER_BUNDLE] = take_bundle, [OFFER_SHARED] = take_shared, [OFFER_LISTENER] = take_listener};
     for (size_t i = 0; i < o->n; i++) {
         int fd = m->fds[i];
@@ -103,14 +104,14 @@ static void first_error(const struct diags *d, char *error, size_t error_size)
     while (i && i->severity != DIAG_ERROR)
         i = i->next;
     if (i)
-        (void)snprintf(error, error_size, "%s:%u:%u: %s (of %zu errors)", i->file, i->line, i->column, i->text,
-                       d->errors);
+        (void)snprintf(error, error_size, "%s:%u:%u: %s (of %zu errors)", i->file, i->line, i->column,
+                       i->text, d->errors);
     else
         (void)snprintf(error, error_size, "unknown error");
 }
 
-static struct runtime *build(struct ground *g, const struct next_env *env, const struct tls_ticket_keys *tickets,
-                             uint64_t generation, struct diags *diags)
+static struct runtime *build(struct ground *g, const struct next_env *env,
+                             const struct tls_ticket_keys *tickets, uint64_t generation, struct diags *diags)
 {
     struct hostsvc_env host = {.loop = env->loop,
                                .resolver = env->resolver,

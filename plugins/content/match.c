@@ -81,7 +81,7 @@ struct pattern *pattern_compile(const char *p, size_t n, uint32_t options, bool 
     int code = 0;
     PCRE2_SIZE offset = 0;
     /* In bytes, "(*UTF)" in a pattern would make every 8-bit line an error while matching: refuse it now. */
-    options |= PATTERN_ALWAYS | (utf ? PCRE2_UTF | PCRE2_MATCH_INVALID_UTF : PCRE2_NEVER_UTF);
+    options |= PATTERN_ALWAYS | (utf ? PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF : PCRE2_NEVER_UTF);
     struct pattern *made = calloc(1, sizeof *made);
     if (!made) {
         explain(error_r, PATTERN_NO_MEMORY, 0);

@@ -50,7 +50,6 @@ static bool start(struct conn *c, SSL *ssl, uint64_t deadline_us)
     c->t.ssl = ssl;
     c->state = STATE_HANDSHAKE;
     c->clear = buf_len(&c->out);
-    c->offer = false;
     if (!c->offered) /* else the data callback is looking at these bytes; they go when it returns */
         buf_free(&c->in);
     loop_timer_start(c->loop, &c->deadline, deadline_us, on_deadline, c);

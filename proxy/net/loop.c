@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 
+enum { LAST_ROUNDS = 8 };
+
 struct loop {
     struct ev_loop *ev;
     ev_prepare before_sleep;
@@ -138,11 +140,12 @@ void loop_destroy(struct loop **lp)
     *lp = NULL;
     if (!l)
         return;
-    /* First what was still to be sent, then those who live in the background, then what both have deferred.
+    /* First what was still to be sent, then those who live in the background, then what these have deferred.
      */
-    circle_run(&l->turn);
-    circle_run(&l->at_end);
-    circle_run(&l->turn);
+    for (int i = 0; i < LAST_ROUNDS; i++) {
+        circle_run(&l->turn);
+        circle_run(&l->at_end);
+    }
     ev_loop_destroy(l->ev);
     free(l);
 }

@@ -308,7 +308,7 @@ static void deliver(struct upleg *u, unsigned code, struct span bytes)
 
 static void unexpected(struct upleg *u, unsigned code, struct span bytes)
 {
-    if (u->content)
+    if (u->content || (u->owed_first && u->owed_first->kind == UPLEG_FINAL))
         die(u, true, "the server replied in the middle of the content", code, bytes);
     else if (code == 421)
         die(u, false, "the server closes the connection (421)", code, bytes);
@@ -316,8 +316,17 @@ static void unexpected(struct upleg *u, unsigned code, struct span bytes)
         die(u, false, "the server sent a reply that it does not owe", 0, SPAN_NONE);
 }
 
+/* Behind a 354 the server has nothing to say until it has seen the end. */
+static bool speaks_into_content(const struct upleg *u, struct span rest)
+{
+    return rest.n && u->owed_first && u->owed_first->kind == UPLEG_DATA && u->parser.code / 100 == 3;
+}
+
+/* Only commands that were on the wire before these bytes came can be answered by them: what lies behind the
+ * 354 in the same read is not the reply to the end that is written meanwhile. */
 void upleg_feed(struct upleg *u, struct span bytes)
 {
+    size_t answerable = u->owed_count;
     while (bytes.n && u->state != AT_DEAD) {
         if (u->state == AT_TLS || u->state == AT_CONNECT) {
             die(u, true, "the server sent plaintext where TLS must begin", 0, SPAN_NONE);
@@ -325,16 +334,22 @@ void upleg_feed(struct upleg *u, struct span bytes)
         }
         enum reply_result r = reply_feed(&u->parser, &bytes);
         if (r == REPLY_MORE)
-            return;
+            break;
         if (r != REPLY_READY) {
             die(u, true, r == REPLY_NO_MEMORY ? "no memory for a reply" : u->parser.why, 0, SPAN_NONE);
             return;
         }
-        if (u->owed_first)
+        if (speaks_into_content(u, bytes)) {
+            die(u, true, "the server replied in the middle of the content", 0, SPAN_NONE);
+        } else if (answerable) {
+            answerable--;
             deliver(u, u->parser.code, u->parser.bytes);
-        else
+        } else {
             unexpected(u, u->parser.code, u->parser.bytes);
+        }
     }
+    if (u->state != AT_DEAD && !answerable && u->owed_count && reply_partial(&u->parser))
+        die(u, true, "the server began a reply before the command", 0, SPAN_NONE);
 }
 
 void upleg_drained(struct upleg *u)

@@ -66,7 +66,7 @@ MESSAGES = {  # name: content, code, what the reply and the log name
     "gtube in quoted-printable, all coded": (quoted("".join(f"={ord(c):02X}" for c in GTUBE)), 550, "rule gtube"),
     "gtube in a nested part": (multipart(PLAIN, "Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n"
                                          + PLAIN.replace("see attachment", GTUBE) + "--c--\r\n"), 550, "rule gtube"),
-    "gtube in UTF-16": (encoded(GTUBE, "base64", "utf-16-le"), 550, "rule gtube"),
+    "gtube in UTF-16": (encoded(GTUBE, "base64", "utf-16le"), 550, "rule gtube"),
     "gtube in Latin-1 words": (encoded("Größe", "quoted-printable", "iso-8859-1"), 550, "rule utf8"),
     "gtube behind 300 KiB": (text("filler line of text\r\n" * 16000 + GTUBE), 550, "rule gtube"),
     "gtube inside an attachment that is no text": (multipart(PLAIN, attachment("; name=a.bin")), 250, ""),

@@ -161,9 +161,9 @@ class Relay(Interop):
 
     def test_replies_are_those_of_postfix(self):
         p = self.gate(self.mta.plain)
-        script = ("MAIL FROM:<a@x.test> SIZE=99999999", "MAIL FROM:<a@x.test>", "RCPT TO:<unknown@y.test>",
-                  "RCPT TO:<b@y.test>", "RSET", "VRFY b@y.test", "MAIL FROM:<a@x.test> BODY=8BITMIME",
-                  "RCPT TO:<b@y.test> NOTIFY=SUCCESS ORCPT=rfc822;b@y.test", "RSET", "NOOP", "QUIT")
+        script = ("MAIL FROM:<a@x.test>", "RCPT TO:<unknown@y.test>", "RCPT TO:<b@y.test>", "RSET",
+                  "MAIL FROM:<a@[1.2.3.4]> BODY=8BITMIME SIZE=100", "RCPT TO:<b@y.test>", "RSET", "MAIL FROM:<>",
+                  "RCPT TO:<b@y.test> NOTIFY=SUCCESS ORCPT=rfc822;b@y.test", "RSET", "QUIT")
         direct, through = Smtp(self.mta.plain), Smtp(p.port)
         with direct, through:
             offers = [set(c.hello()) for c in (direct, through)]
@@ -173,6 +173,16 @@ class Relay(Interop):
         added, missing = offers[1] - offers[0], offers[0] - offers[1]
         self.assertEqual(added, set())
         self.assertTrue(missing <= {"CHUNKING", "VRFY", "ETRN", "BINARYMIME"}, missing)
+
+    def test_what_postern_answers_itself_has_the_code_of_postfix(self):
+        p = self.gate(self.mta.plain)
+        for command in ("VRFY b@y.test", "NOOP x", "RCPT TO:<b@y.test>", "DATA", "MAIL FROM:<a@x.test> SIZE=99999999",
+                        "MAIL FROM:<a@x.test> XYZ=1", "XYZZY"):
+            with self.subTest(command):
+                with Smtp(self.mta.plain) as direct, Smtp(p.port) as through:
+                    direct.hello()
+                    through.hello()
+                    self.assertEqual(through.say(command).code, direct.say(command).code)
 
     def test_dsn_and_smtputf8_reach_postfix(self):
         p = self.gate(self.mta.plain)

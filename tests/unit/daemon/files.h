@@ -31,7 +31,8 @@ static inline int files_read(void *ctx, const char *path, struct span *bytes_r, 
     return -1;
 }
 
-static inline void files_glob(void *ctx, const char *pattern, void (*found)(void *arg, const char *path), void *arg)
+static inline void files_glob(void *ctx, const char *pattern, void (*found)(void *arg, const char *path),
+                              void *arg)
 {
     const struct files *f = ctx;
     for (size_t i = 0; i < f->n; i++)

@@ -14,12 +14,8 @@
 #include <cmocka.h>
 
 static const struct file table[] = {
-    {"/etc/p.yaml", {"workers: 1\n", 11}},
-    {"/etc/empty", {"", 0}},
-    {"/etc/binary", {"a\0b\xff", 4}},
-    {"/etc/rules/a.rules", {"A", 1}},
-    {"/etc/rules/b.rules", {"B", 1}},
-    {"/etc/unread", {"secret", 6}},
+    {"/etc/p.yaml", {"workers: 1\n", 11}}, {"/etc/empty", {"", 0}},          {"/etc/binary", {"a\0b\xff", 4}},
+    {"/etc/rules/a.rules", {"A", 1}},      {"/etc/rules/b.rules", {"B", 1}}, {"/etc/unread", {"secret", 6}},
 };
 
 struct paths {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages between supervisor and worker: descriptors travel, damage is refused, nothing waits, nothing leaks. */
+/* Messages between supervisor and worker: descriptors travel, damage is refused, nothing waits, nothing
+ * leaks. */
 #include "proxy/control.h"
 
 #include <dirent.h>
@@ -102,7 +103,8 @@ static void test_the_largest_payload(void **state)
     assert_true(control_send(p->at[0], CONTROL_PREPARE, 1, span_make(big, CONTROL_PAYLOAD_MAX), NULL, 0));
     assert_int_equal(control_receive(p->at[1], p->m), CONTROL_OK);
     assert_true(span_eq(p->m->payload, span_make(big, CONTROL_PAYLOAD_MAX)));
-    assert_false(control_send(p->at[0], CONTROL_PREPARE, 1, span_make(big, CONTROL_PAYLOAD_MAX + 1), NULL, 0));
+    assert_false(
+        control_send(p->at[0], CONTROL_PREPARE, 1, span_make(big, CONTROL_PAYLOAD_MAX + 1), NULL, 0));
     free(big);
 }
 
@@ -111,18 +113,24 @@ static void test_damaged_messages_are_refused(void **state)
 {
     struct pair *p = *state;
     static const struct span packets[] = {
-        {"", 1}, {"ctsp", 4}, {"ctsp\1\0\0\0\0\0\0\0\0\0\0", 15}, {"XXXX\1\0\0\0\0\0\0\0\0\0\0\0", 16},
-        {"ctsp\x63\0\0\0\0\0\0\0\0\0\0\0", 16}, {"ctsp\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 16},
+        {"", 1},
+        {"ctsp", 4},
+        {"ctsp\1\0\0\0\0\0\0\0\0\0\0", 15},
+        {"XXXX\1\0\0\0\0\0\0\0\0\0\0\0", 16},
+        {"ctsp\x63\0\0\0\0\0\0\0\0\0\0\0", 16},
+        {"ctsp\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 16},
     };
     size_t before = open_descriptors();
     for (size_t i = 0; i < COUNT_OF(packets); i++) {
         union {
             struct cmsghdr head;
             char bytes[CMSG_SPACE(sizeof(int))];
-        } space = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+        } space = {
+            .head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
         memcpy(CMSG_DATA(&space.head), &p->at[0], sizeof(int));
         struct iovec part = {(void *)(uintptr_t)packets[i].p, packets[i].n};
-        struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof space};
+        struct msghdr m = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof space};
         assert_int_equal(sendmsg(p->at[0], &m, 0), (ssize_t)packets[i].n);
         assert_int_equal(control_receive(p->at[1], p->m), CONTROL_BROKEN);
         assert_int_equal(open_descriptors(), before);
@@ -210,12 +218,14 @@ static void test_a_damaged_offer(void **state)
     fill(in);
     assert_true(offer_encode(in, &text));
     struct span all = buf_span(&text);
+    assert_non_null(all.p);
     size_t whole_items = 0;
     for (size_t cut = 0; cut < all.n; cut++)
         whole_items += offer_decode(out, span_head(all, cut));
     assert_int_equal(whole_items, 3); /* with none, one, two items: cut exactly between two */
-    char *copy = malloc(all.n);
-    for (size_t at = 0; at < all.n; at++) {
+    char *copy = malloc(all.n + 1);
+    assert_non_null(copy);
+    for (size_t at = 0; all.p && at < all.n; at++) {
         memcpy(copy, all.p, all.n);
         copy[at] = (char)0xff;
         (void)!offer_decode(out, span_make(copy, all.n));
@@ -234,7 +244,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_largest_payload, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(test_damaged_messages_are_refused, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(test_too_long_a_packet_is_refused, open_pair, close_pair),
-        cmocka_unit_test_setup_teardown(test_a_reader_that_hangs_does_not_hang_the_writer, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_a_reader_that_hangs_does_not_hang_the_writer, open_pair,
+                                        close_pair),
         cmocka_unit_test_setup_teardown(test_the_other_side_is_gone, open_pair, close_pair),
         cmocka_unit_test(test_an_offer_comes_back),
         cmocka_unit_test(test_an_offer_with_too_much),

@@ -147,7 +147,7 @@ static void test_a_line_for_each_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_name_is_one_place), cmocka_unit_test(test_processes_count_together),
+        cmocka_unit_test(test_one_name_is_one_place),   cmocka_unit_test(test_processes_count_together),
         cmocka_unit_test(test_too_many_names_overflow), cmocka_unit_test(test_long_names_are_cut),
         cmocka_unit_test(test_a_line_for_each_group),
     };

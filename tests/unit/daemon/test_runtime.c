@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Building a runtime from files in memory: what comes out of a good configuration, and that one run tells every
- * error of a bad one with its place. Plugins are the real ones of this build. */
+/* Building a runtime from files in memory: what comes out of a good configuration, and that one run tells
+ * every error of a bad one with its place. Plugins are the real ones of this build. */
 #include "proxy/hostsvc.h"
 #include "proxy/runtime.h"
 #include "unit/daemon/files.h"
@@ -18,9 +18,10 @@ static int make_certificates(void **state)
 {
     (void)state;
     authority = authority_make();
-    other = identity_make((struct wish){.common_name = "other.example.org", .issuer = &authority.ca, .to_days = 5});
-    old = identity_make(
-        (struct wish){.common_name = "old.example.org", .issuer = &authority.ca, .from_days = -9, .to_days = -2});
+    other = identity_make(
+        (struct wish){.common_name = "other.example.org", .issuer = &authority.ca, .to_days = 5});
+    old = identity_make((struct wish){
+        .common_name = "old.example.org", .issuer = &authority.ca, .from_days = -9, .to_days = -2});
     return 0;
 }
 
@@ -46,10 +47,10 @@ static const char *plugins(void)
     return path;
 }
 
-#define BASE                                                                                                   \
-    "hostname: gate.example.org\n"                                                                             \
-    "plugins: { path: %s }\n"                                                                                  \
-    "upstreams:\n"                                                                                             \
+#define BASE                                                                                                 \
+    "hostname: gate.example.org\n"                                                                           \
+    "plugins: { path: %s }\n"                                                                                \
+    "upstreams:\n"                                                                                           \
     "  mta: { servers: [\"127.0.0.1:10025\"], tls: none }\n"
 
 struct rig {
@@ -247,23 +248,24 @@ static void test_what_conf_finds(void **state)
 
 static void test_every_error_in_one_run(void **state)
 {
-    struct rig *r = rig_open("certificates:\n"                                                    /* 5 */
-                             "  unfit: { certificate: good.pem, key: other.key }\n"               /* 6 */
-                             "  absent: { certificate: none.pem, key: good.key }\n"               /* 7 */
-                             "listeners:\n"                                                       /* 8 */
+    struct rig *r = rig_open("certificates:\n"                                                         /* 5 */
+                             "  unfit: { certificate: good.pem, key: other.key }\n"                    /* 6 */
+                             "  absent: { certificate: none.pem, key: good.key }\n"                    /* 7 */
+                             "listeners:\n"                                                            /* 8 */
                              "  a: { bind: [\"127.0.0.1:2587\"], tls: starttls, certificate: unfit,\n" /* 9 */
-                             "       upstream: mta, policy: p }\n"                                /* 10 */
-                             "policies:\n"                                                        /* 11 */
-                             "  p: { filters: [rules, redis] }\n"                                 /* 12 */
-                             "filters:\n"                                                         /* 13 */
-                             "  rules: { plugin: content, rules: [\"rules/*.rules\"] }\n"         /* 14 */
-                             "  redis:\n"                                                         /* 15 */
-                             "    plugin: ratelimit\n"                                            /* 16 */
-                             "    store: { type: redis, server: \"127.0.0.1:6379\", tls: yes,\n"  /* 17 */
-                             "             tls_ca: no-ca.pem }\n"                                 /* 18 */
+                             "       upstream: mta, policy: p }\n"                               /* 10 */
+                             "policies:\n"                                                       /* 11 */
+                             "  p: { filters: [rules, redis] }\n"                                /* 12 */
+                             "filters:\n"                                                        /* 13 */
+                             "  rules: { plugin: content, rules: [\"rules/*.rules\"] }\n"        /* 14 */
+                             "  redis:\n"                                                        /* 15 */
+                             "    plugin: ratelimit\n"                                           /* 16 */
+                             "    store: { type: redis, server: \"127.0.0.1:6379\", tls: yes,\n" /* 17 */
+                             "             tls_ca: no-ca.pem }\n"                                /* 18 */
                              "    limits: { x: { key: [sender], count: messages, rate: 1/1h, burst: 1 } }\n");
     (void)state;
-    add_file(r, "/etc/postern/rules/a.rules", SPAN_LIT("[header:Subject]\n/ok/ REJECT 5.7.1 no\n/un(closed/ REJECT\n"));
+    add_file(r, "/etc/postern/rules/a.rules",
+             SPAN_LIT("[header:Subject]\n/ok/ REJECT 5.7.1 no\n/un(closed/ REJECT\n"));
     assert_null(build(r));
     assert_true(told(&r->diags, CONFIG, 6, ""));
     assert_true(told(&r->diags, CONFIG, 7, "none.pem"));
@@ -288,13 +290,14 @@ static void test_the_ca_of_an_upstream(void **state)
 /* A worker opens no files: what a stream will need is read while the runtime is built. */
 static void test_the_ca_of_a_stream_is_read(void **state)
 {
-    struct rig *r = rig_open("listeners: { l: { bind: [\"127.0.0.1:2525\"], upstream: mta, policy: p } }\n"
-                             "policies: { p: { filters: [redis] } }\n"
-                             "filters:\n"
-                             "  redis:\n"
-                             "    plugin: ratelimit\n"
-                             "    store: { type: redis, server: \"127.0.0.1:6379\", tls: yes, tls_ca: good.pem }\n"
-                             "    limits: { x: { key: [sender], count: messages, rate: 1/1h, burst: 1 } }\n");
+    struct rig *r =
+        rig_open("listeners: { l: { bind: [\"127.0.0.1:2525\"], upstream: mta, policy: p } }\n"
+                 "policies: { p: { filters: [redis] } }\n"
+                 "filters:\n"
+                 "  redis:\n"
+                 "    plugin: ratelimit\n"
+                 "    store: { type: redis, server: \"127.0.0.1:6379\", tls: yes, tls_ca: good.pem }\n"
+                 "    limits: { x: { key: [sender], count: messages, rate: 1/1h, burst: 1 } }\n");
     (void)state;
     struct runtime *made = build_good(r);
     assert_int_equal(r->files.reads, 2); /* the configuration and the CA */
@@ -304,10 +307,11 @@ static void test_the_ca_of_a_stream_is_read(void **state)
 
 static void test_an_expired_certificate_is_a_warning(void **state)
 {
-    struct rig *r = rig_open("certificates: { old: { certificate: old.pem, key: old.key } }\n"
-                             "listeners: { l: { bind: [\"127.0.0.1:2525\"], tls: implicit, certificate: old,\n"
-                             "                  upstream: mta, policy: p } }\n"
-                             "policies: { p: { filters: [] } }\n");
+    struct rig *r =
+        rig_open("certificates: { old: { certificate: old.pem, key: old.key } }\n"
+                 "listeners: { l: { bind: [\"127.0.0.1:2525\"], tls: implicit, certificate: old,\n"
+                 "                  upstream: mta, policy: p } }\n"
+                 "policies: { p: { filters: [] } }\n");
     (void)state;
     struct runtime *made = build_good(r);
     assert_int_equal(r->diags.errors, 0);

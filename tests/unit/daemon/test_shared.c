@@ -118,8 +118,10 @@ static void test_a_wrong_descriptor_is_refused_and_closed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_memory_is_zeroed_and_known), cmocka_unit_test(test_the_next_generation_adopts),
-        cmocka_unit_test(test_a_worker_maps_the_same),         cmocka_unit_test(test_what_cannot_be),
+        cmocka_unit_test(test_new_memory_is_zeroed_and_known),
+        cmocka_unit_test(test_the_next_generation_adopts),
+        cmocka_unit_test(test_a_worker_maps_the_same),
+        cmocka_unit_test(test_what_cannot_be),
         cmocka_unit_test(test_a_wrong_descriptor_is_refused_and_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,35 +73,42 @@ static void test_every_field(void **state)
         .filter_us = 2000,
         .upstream_us = 3999,
     };
-    struct txlog_extra extra = {
-        .client_tls = {.version = "TLSv1.3"}, .upstream_tls = {.version = "TLSv1.2"}, .upstream = SPAN_LIT("127.0.0.1:25")};
+    struct txlog_extra extra = {.client_tls = {.version = "TLSv1.3"},
+                                .upstream_tls = {.version = "TLSv1.2"},
+                                .upstream = SPAN_LIT("127.0.0.1:25")};
     (void)state;
     char *line = line_of(&r, &extra, LOG_LOGFMT);
     assert_non_null(strstr(
-        line, " event=transaction sid=1abc gen=3 listener=submission client=192.0.2.1 tls=TLSv1.3 "
-              "helo=client.example user=alice from=s@x.test rcpt=6/7 "
-              "to=a@y.test,b@y.test,c@y.test,d@y.test,e@y.test size=1234 verdict=rejected stage=end filter=content "
-              "rule=rules/a.rules:12 score=2.5 scores=\"wallet=2.5\" upstream=127.0.0.1:25 upstream_tls=TLSv1.2 "
-              "code=550 reply=\"5.7.1 GTUBE\" qid=4F1 note=because ms=12 filter_ms=2 upstream_ms=3 undelivered=yes\n"));
+        line,
+        " event=transaction sid=1abc gen=3 listener=submission client=192.0.2.1 tls=TLSv1.3 "
+        "helo=client.example user=alice from=s@x.test rcpt=6/7 "
+        "to=a@y.test,b@y.test,c@y.test,d@y.test,e@y.test size=1234 verdict=rejected stage=end filter=content "
+        "rule=rules/a.rules:12 score=2.5 scores=\"wallet=2.5\" upstream=127.0.0.1:25 upstream_tls=TLSv1.2 "
+        "code=550 reply=\"5.7.1 GTUBE\" qid=4F1 note=because ms=12 filter_ms=2 upstream_ms=3 "
+        "undelivered=yes\n"));
     free(line);
 }
 
 static void test_what_is_empty_is_left_out(void **state)
 {
-    struct txview view = {.session_id = SPAN_LIT("1"), .listener = SPAN_LIT("l"), .client_address = SPAN_LIT("::1")};
-    struct session_report r = {.view = &view, .policy = &policy, .verdict = "rejected", .stage = "connect", .code = 554};
+    struct txview view = {
+        .session_id = SPAN_LIT("1"), .listener = SPAN_LIT("l"), .client_address = SPAN_LIT("::1")};
+    struct session_report r = {
+        .view = &view, .policy = &policy, .verdict = "rejected", .stage = "connect", .code = 554};
     struct txlog_extra extra = {0};
     (void)state;
     char *line = line_of(&r, &extra, LOG_LOGFMT);
-    assert_non_null(strstr(line, " event=transaction sid=1 gen=3 listener=l client=::1 tls=- verdict=rejected "
-                                 "stage=connect code=554 ms=0 filter_ms=0\n"));
+    assert_non_null(strstr(line,
+                           " event=transaction sid=1 gen=3 listener=l client=::1 tls=- verdict=rejected "
+                           "stage=connect code=554 ms=0 filter_ms=0\n"));
     free(line);
 }
 
 static void test_the_null_sender_is_shown(void **state)
 {
     struct txview view = full_view();
-    struct session_report r = {.view = &view, .policy = &policy, .verdict = "accepted", .stage = "upstream", .rcpt_offered = 1};
+    struct session_report r = {
+        .view = &view, .policy = &policy, .verdict = "accepted", .stage = "upstream", .rcpt_offered = 1};
     struct txlog_extra extra = {0};
     (void)state;
     view.sender = SPAN_NONE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connecting: addresses, names, Unix sockets; refusals and deadlines. */
+#include "own_dns.h"
 #include "party.h"
 
 #include <sys/un.h>
@@ -36,10 +37,10 @@ static void test_refused(void **state)
 }
 
 /* A socket that listens with a full backlog answers nobody. */
-static int deaf_listener(uint16_t *port_r, int fillers[4])
+static int deaf_listener(uint32_t address, uint16_t *port_r, int fillers[4])
 {
     struct sockaddr_in a = {.sin_family = AF_INET};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a.sin_addr.s_addr = htonl(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
     assert_int_equal(listen(fd, 0), 0);
@@ -58,7 +59,7 @@ static void test_deadline(void **state)
     int fillers[4];
     uint16_t port;
     (void)state;
-    int deaf = deaf_listener(&port, fillers);
+    int deaf = deaf_listener(INADDR_LOOPBACK, &port, fillers);
     uint64_t start = clock_mono_us();
     dial(net, NULL, "127.0.0.1", port, MS(100));
     TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
@@ -83,6 +84,54 @@ static void test_name(void **state)
     assert_int_equal(net->client.told[CONN_CONNECTED], 1);
     conn_close(&net->client.c, CONN_END_NOW);
     resolver_destroy(&r);
+    net_close(net);
+}
+
+static int connect_past_a_black_hole(void)
+{
+    struct dns d = {.answers = {INADDR_LOOPBACK + 8, INADDR_LOOPBACK}, .n = 2};
+    struct net net = {.l = loop_create()};
+    int fillers[4];
+    uint16_t port;
+    char error[200];
+    if (!own_dns_open(&d))
+        return CHILD_CANNOT;
+    on_tick(&net);
+    own_dns_serve(&d, net.l);
+    struct resolver *r = resolver_create(net.l);
+    int deaf = deaf_listener(INADDR_LOOPBACK + 8, &port, fillers);
+    int good = listener_bind("127.0.0.1", port, error, sizeof error);
+    struct conn_target to = {"mail.example.org", port, MS(400)};
+    net.client.c = conn_connect(net.l, r, &to, &party_events, &net.client);
+    TURN_UNTIL_MS(&net, 2000, net.client.told[CONN_CONNECTED] || net.client.told[CONN_CLOSED]);
+    CHILD_CHECK(net.client.told[CONN_CONNECTED] == 1);
+    CHILD_CHECK(span_istarts(conn_peer_text(net.client.c), SPAN_LIT("127.0.0.1:")));
+    conn_close(&net.client.c, CONN_END_NOW);
+    (void)close(deaf);
+    (void)close(good);
+    resolver_destroy(&r);
+    own_dns_close(&d, net.l);
+    loop_timer_stop(&net.tick);
+    loop_destroy(&net.l);
+    return CHILD_GOOD;
+}
+
+/* The first address swallows what is sent to it; the second gets its share of the time. */
+static void test_second_address(void **state)
+{
+    (void)state;
+    in_a_child(connect_past_a_black_hole);
+}
+
+/* The deadline is for connecting, not for the connection. */
+static void test_deadline_ends_with_connecting(void **state)
+{
+    struct net *net = net_open();
+    (void)state;
+    dial(net, NULL, "127.0.0.1", net->port, MS(40));
+    TURN_UNTIL(net, net->client.told[CONN_CONNECTED]);
+    TURN_FOR_MS(net, 80);
+    assert_int_equal(net->client.told[CONN_CLOSED], 0);
     net_close(net);
 }
 
@@ -158,7 +207,7 @@ static void test_close_while_connecting(void **state)
     int fillers[4];
     uint16_t port;
     (void)state;
-    int deaf = deaf_listener(&port, fillers);
+    int deaf = deaf_listener(INADDR_LOOPBACK, &port, fillers);
     dial(net, r, "localhost", net->port, US_PER_S);
     conn_close(&net->client.c, CONN_END_FLUSH);
     dial(net, NULL, "127.0.0.1", port, US_PER_S);
@@ -201,6 +250,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_name),
+        cmocka_unit_test(test_second_address),
+        cmocka_unit_test(test_deadline_ends_with_connecting),
         cmocka_unit_test(test_name_that_is_none),
         cmocka_unit_test(test_name_without_resolver),
         cmocka_unit_test(test_unix_socket),

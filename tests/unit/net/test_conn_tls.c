@@ -152,6 +152,47 @@ static void test_starttls_discards_waiting(void **state)
     authority_free(&a);
 }
 
+static void on_starttls_from_in(struct party *p)
+{
+    if (buf_len(&p->got) + p->takes < 10)
+        return;
+    p->takes = 10 - buf_len(&p->got); /* no more than the command */
+    say(p, "220 go ahead\r\n");
+    assert_true(conn_tls_accept(p->c, upgrade_with, MS(60)));
+    p->on_data = NULL;
+}
+
+/* And with the plaintext waiting in the conn while TLS is started from inside the callback that looks at it.
+ */
+static void test_starttls_discards_what_is_offered(void **state)
+{
+    struct authority a = authority_make();
+    struct tls_client *c = client_of(&a.ca);
+    struct net *net = net_joined();
+    (void)state;
+    upgrade_with = server_of(&a.good);
+    net->server.takes = 4;
+    say(&net->client, "STARTTLS\r\nMAIL FROM:");
+    TURN_UNTIL(net, conn_unread(net->server.c) == 16);
+    net->server.takes = 6;
+    net->server.on_data = on_starttls_from_in;
+    conn_resume(net->server.c);
+    TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
+    net->server.takes = 0;
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", MS(60)));
+    say(&net->client, "EHLO again");
+    TURN_UNTIL(net, net->server.told[CONN_TLS] && buf_len(&net->server.got) > 10);
+    conn_resume(net->server.c);
+    TURN_FOR_MS(net, 100); /* past the deadline of the handshake, which is over */
+    if (!party_has(&net->server, "STARTTLS\r\nEHLO again"))
+        fail_msg("%.*s", SPAN_FMT(buf_span(&net->server.got)));
+    assert_int_equal(net->server.told[CONN_CLOSED] + net->client.told[CONN_CLOSED], 0);
+    net_close(net);
+    tls_server_unref(&upgrade_with);
+    tls_client_unref(&c);
+    authority_free(&a);
+}
+
 /* ---- verification ---- */
 
 static void refuse(struct tls_client *c, const struct identity *id, const char *name, const char *why)
@@ -399,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_left_in_openssl),
         cmocka_unit_test(test_starttls),
         cmocka_unit_test(test_starttls_discards_waiting),
+        cmocka_unit_test(test_starttls_discards_what_is_offered),
         cmocka_unit_test(test_verification),
         cmocka_unit_test(test_verification_without_name),
         cmocka_unit_test(test_sni),

@@ -67,11 +67,12 @@ static void test_garbage(void **state)
     for (size_t i = 0; i < COUNT_OF(garbage); i++) {
         struct rude r = rude_open();
         int raw = net_raw_client(r.net);
-        char seen[256] = {0};
+        char seen[256] = {0}, more[60000] = {0};
         bool was_reset = false;
         assert_true(conn_tls_accept(r.net->server.c, r.s, US_PER_S));
         say(&r.net->server, "250 hidden");
         assert_true(send(raw, garbage[i], strlen(garbage[i]), 0) > 0);
+        assert_true(send(raw, more, sizeof more, 0) > 0); /* unread when the end comes: no RST for it */
         TURN_UNTIL(r.net, r.net->server.told[CONN_CLOSED]);
         assert_non_null(strstr(r.net->server.why, "TLS handshake: "));
         size_t n = raw_drain(r.net, raw, seen, sizeof seen, &was_reset);
@@ -186,6 +187,29 @@ static void test_tiny_records(void **state)
     tls_peer_turn(r.net, &t);
     TURN_UNTIL(r.net, buf_len(&r.net->server.got) == 3000);
     assert_memory_equal(buf_span(&r.net->server.got).p, pattern, 3000);
+    free(pattern);
+    tls_peer_close(&t);
+    rude_close(&r);
+}
+
+/* A turn's share of reading ends while the last record lies in OpenSSL and the socket is empty. */
+static void test_share_ends_inside_openssl(void **state)
+{
+    struct rude r = rude_open();
+    struct tls_peer t = tls_peer_join(r.net, r.s, 0);
+    size_t total = 4 * LOOP_READ_SIZE + 100;
+    char *pattern = pattern_make(total);
+    (void)state;
+    assert_int_equal(tls_peer_handshake(r.net, &t), 1);
+    TURN_UNTIL(r.net, r.net->server.told[CONN_TLS]);
+    conn_pause(r.net->server.c, true);
+    TURN_FOR_MS(r.net, 5);
+    assert_int_equal(SSL_write(t.ssl, pattern, (int)total), (int)total);
+    tls_peer_send(r.net, &t);
+    TURN_FOR_MS(r.net, 20);
+    conn_pause(r.net->server.c, false);
+    TURN_UNTIL(r.net, buf_len(&r.net->server.got) == total);
+    assert_memory_equal(buf_span(&r.net->server.got).p, pattern, total);
     free(pattern);
     tls_peer_close(&t);
     rude_close(&r);
@@ -348,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_alpn),
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_tiny_records),
+        cmocka_unit_test(test_share_ends_inside_openssl),
         cmocka_unit_test(test_writes_are_one_record),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_close_notify_with_data),

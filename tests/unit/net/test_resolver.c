@@ -2,20 +2,14 @@
 /* Names that need no network, queries that end early, and DNS against a server in a namespace of the test. */
 #include "base/clock.h"
 #include "net/resolver.h"
+#include "own_dns.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -150,89 +144,16 @@ static void test_cancel(void **state)
     close_asked(&k);
 }
 
-/* ---- DNS, in a child with its own network and its own /etc/resolv.conf ---- */
-
-struct dns {
-    ev_io io;
-    int queries;
-};
-
-/* Answers A questions with 192.0.2.25 and all others with nothing; questions for "silent…" not at all. */
-static void on_question(struct ev_loop *ev, ev_io *w, int revents)
-{
-    struct dns *d = w->data;
-    unsigned char m[512 + 16];
-    struct sockaddr_in from;
-    socklen_t from_n = sizeof from;
-    (void)ev;
-    (void)revents;
-    ssize_t got = recvfrom(w->fd, m, 512, 0, (struct sockaddr *)&from, &from_n);
-    if (got < 17)
-        return;
-    d->queries++;
-    size_t end = 12;
-    while (end < (size_t)got && m[end])
-        end += m[end] + 1u;
-    end += 5; /* the root, type and class */
-    if (memcmp(m + 13, "silent", 6) == 0 || end > (size_t)got)
-        return;
-    bool v4 = m[end - 3] == 1;
-    m[2] |= 0x80; /* an answer */
-    m[3] = 0x80;
-    m[7] = v4; /* how many answers; and no more sections */
-    memset(m + 8, 0, 4);
-    static const unsigned char record[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 25};
-    if (v4) {
-        memcpy(m + end, record, sizeof record);
-        end += sizeof record;
-    }
-    (void)sendto(w->fd, m, end, 0, (struct sockaddr *)&from, from_n);
-}
-
-enum { CHILD_GOOD, CHILD_CANNOT = 77 };
-
-/* A network of our own, with loopback alone, and DNS at 127.0.0.1:53. */
-static int own_network(void)
-{
-    char path[] = "/tmp/postern-resolv-XXXXXX";
-    static const char text[] = "nameserver 127.0.0.1\noptions ndots:1\n";
-    struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53)};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return -1;
-    int fd = mkstemp(path);
-    bool mounted = fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 &&
-                   mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0;
-    (void)close(fd);
-    (void)unlink(path);
-    fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    (void)ioctl(fd, SIOCSIFFLAGS, &up);
-    if (!mounted || bind(fd, (struct sockaddr *)&a, sizeof a) < 0)
-        return -1;
-    return fd;
-}
-
-/* Returns the line of the check that failed. */
-#define CHILD_CHECK(condition)                                                                               \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            (void)fprintf(stderr, "in the child: %s\n", #condition);                                         \
-            return 1;                                                                                        \
-        }                                                                                                    \
-    } while (0)
+/* ---- DNS ---- */
 
 static int ask_dns(void)
 {
-    int fd = own_network();
-    if (fd < 0)
+    struct dns d = {.answers = {0xc0000219}, .n = 1};
+    if (!own_dns_open(&d))
         return CHILD_CANNOT;
     struct asked k = {.l = loop_create()};
-    struct dns d = {0};
     k.r = resolver_create(k.l);
-    ev_io_init(&d.io, on_question, fd, EV_READ);
-    d.io.data = &d;
-    ev_io_start(loop_ev(k.l), &d.io);
+    own_dns_serve(&d, k.l);
 
     ask(&k, "mail.example.org", 25);
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&k.answer.address[0];
@@ -256,24 +177,15 @@ static int ask_dns(void)
     CHILD_CHECK(d.queries >= before + 4 && k.calls == 1);
     resolver_cancel(&mute);
 
-    ev_io_stop(loop_ev(k.l), &d.io);
-    (void)close(fd);
+    own_dns_close(&d, k.l);
     close_asked(&k);
     return CHILD_GOOD;
 }
 
 static void test_dns(void **state)
 {
-    int status = 0;
     (void)state;
-    pid_t child = fork();
-    if (child == 0)
-        _exit(ask_dns());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == CHILD_CANNOT)
-        skip(); /* not root, or no namespaces */
-    assert_int_equal(WEXITSTATUS(status), CHILD_GOOD);
+    in_a_child(ask_dns);
 }
 
 int main(void)

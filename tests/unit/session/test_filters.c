@@ -137,13 +137,17 @@ static void expect_nothing(struct bench *b)
     assert_int_equal(buf_len(&b->w.to_client), 0);
 }
 
-#define HELLO "220 up\r\n250-up\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n"
+static void hello(struct bench *b)
+{
+    upstream(b, "220 up\r\n");
+    upstream(b, "250-up\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n");
+}
 
 static void to_data(struct bench *b)
 {
     client(b, "EHLO c\r\n");
     client(b, "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\n");
-    upstream(b, HELLO);
+    hello(b);
     upstream(b, "250 m\r\n250 r\r\n");
     client(b, "DATA\r\n");
     expect(b, "354 ");
@@ -188,7 +192,7 @@ static void test_refused_at_rcpt(void **state)
     begin(&b, POSTERN_ON_RCPT, POSTERN_REJECT);
     client(&b, "EHLO c\r\n");
     client(&b, "MAIL FROM:<a@x.test>\r\n");
-    upstream(&b, HELLO);
+    hello(&b);
     upstream(&b, "250 m\r\n");
     client(&b, "RCPT TO:<b@y.test>\r\n");
     expect(&b, "550 5.7.1 because");
@@ -236,7 +240,7 @@ static void test_refused_after_auth(void **state)
     client(&b, "EHLO c\r\n");
     expect(&b, "AUTH PLAIN");
     client(&b, "AUTH PLAIN AHUAcA==\r\n");
-    upstream(&b, HELLO);
+    hello(&b);
     upstream(&b, "235 2.7.0 in\r\n");
     expect(&b, "550 5.7.1 because");
     assert_true(b.w.closed);
@@ -282,7 +286,7 @@ static void test_pending_holds_what_follows(void **state)
     assert_int_equal(script.calls[POSTERN_ON_RCPT], 0);
     resume(POSTERN_CONTINUE);
     assert_int_equal(b.w.connects, 1);
-    upstream(&b, HELLO);
+    hello(&b);
     upstream(&b, "250 m\r\n250 r\r\n");
     expect(&b, "250 m\r\n250 r\r\n");
     end(&b);
@@ -331,7 +335,7 @@ static void test_client_leaves_while_pending(void **state)
         begin(&b, phases[i], POSTERN_PENDING);
         client(&b, "EHLO c\r\n");
         client(&b, "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\n");
-        upstream(&b, HELLO);
+        hello(&b);
         upstream(&b, "250 m\r\n250 r\r\n");
         client(&b, "DATA\r\n");
         client(&b, "A: b\r\n\r\nx\r\n.\r\n");
@@ -352,7 +356,7 @@ static void test_hears_of_recipients_and_message(void **state)
     begin(&b, POSTERN_PHASES, POSTERN_CONTINUE);
     client(&b, "EHLO c\r\n");
     client(&b, "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nRCPT TO:<c@y.test>\r\n");
-    upstream(&b, HELLO);
+    hello(&b);
     upstream(&b, "250 m\r\n550 no\r\n250 yes\r\n");
     assert_int_equal(script.rcpt_codes[0], 550);
     assert_int_equal(script.rcpt_codes[1], 250);
@@ -372,7 +376,7 @@ static void test_refused_mail_aborts(void **state)
     begin(&b, POSTERN_PHASES, POSTERN_CONTINUE);
     client(&b, "EHLO c\r\n");
     client(&b, "MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\n");
-    upstream(&b, HELLO);
+    hello(&b);
     upstream(&b, "550 m\r\n503 r\r\n");
     assert_int_equal(script.calls[POSTERN_ON_ABORT], 1);
     assert_int_equal(script.rcpt_codes[0], 503);
