@@ -16,7 +16,6 @@
 #include "proxy/notify.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +73,7 @@ static void PRINTF_LIKE(3, 4)
 
 static bool make_tickets(struct tls_ticket_keys *t)
 {
-    return RAND_bytes(t->key[0], TLS_TICKET_KEY) == 1;
+    return getrandom(t->key[0], TLS_TICKET_KEY, 0) == TLS_TICKET_KEY;
 }
 
 /* What the next generation uses: the same keys, or new ones with the old honoured for one more period. */

@@ -39,7 +39,8 @@ void ehlo_take(struct ehlo *e, struct span line);
 /* What may be offered to a client: RELAY and AUTH capabilities of `upstream`, without those in `deny`, and
  * the OWN ones in `own`; SIZE is the smaller of the upstream's and max_size (0: no limit of ours). Mechanisms
  * that bind to the TLS channel, or that need the server to see it (…-PLUS, EXTERNAL), or that may begin a
- * security layer which postern could not follow (GSSAPI, DIGEST-MD5, KERBEROS_V4), are left out; AUTH without any mechanism left is not offered. */
+ * security layer which postern could not follow (GSSAPI, DIGEST-MD5, KERBEROS_V4), are left out; AUTH without
+ * any mechanism left is not offered. */
 struct ehlo ehlo_offer(const struct ehlo *upstream, uint32_t own, uint32_t deny, uint64_t max_size);
 
 /* "250-hostname\r\n250-…\r\n250 LAST\r\n" */

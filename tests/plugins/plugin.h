@@ -25,7 +25,7 @@
         {.name = "text", .type = POSTERN_STRING, .fallback = "", .help = "The text for the client."},        \
         {.name = "rule", .type = POSTERN_STRING, .fallback = "", .help = "The rule for the log."},           \
     {                                                                                                        \
-        .name = "delay", .type = POSTERN_DURATION, .fallback = "0s", .help = "Of the action delay."           \
+        .name = "delay", .type = POSTERN_DURATION, .fallback = "0s", .help = "Of the action delay."          \
     }
 
 struct plan {
