@@ -10,29 +10,7 @@ import unittest
 
 from tests.support import net
 from tests.support.case import Case, listener
-from tests.support.client import Closed
-
-CONTENT = "Subject: t\r\n\r\nbody\r\n"
-GOOD = {"greeting": 220, "EHLO": 250, "MAIL": 250, "RCPT": 250, "DATA": 354, "DOT": 250}
-
-
-def dialogue(c, sender="a@x.test"):
-    """One transaction, as far as it goes: [(step, code or None for a close)], the last one being the bad one."""
-    steps = (("greeting", None), ("EHLO", "EHLO me.example"), ("MAIL", f"MAIL FROM:<{sender}>"),
-             ("RCPT", "RCPT TO:<b@y.test>"), ("DATA", "DATA"), ("DOT", CONTENT + "."))
-    done = []
-    for step, command in steps:
-        try:
-            if command:
-                c.send(command + "\r\n")
-            code = c.reply().code
-        except (Closed, ConnectionError):
-            code = None
-        done.append((step, code))
-        if code != GOOD[step]:
-            break
-    return done
-
+from tests.support.client import CONTENT, GOOD, Closed, dialogue
 
 # name: (the upstream's rule, where the client sees it at the earliest, codes that it may see)
 TEMPORARY = (421, 451, None)

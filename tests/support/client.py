@@ -178,3 +178,25 @@ class Smtp:
 
     def quit(self):
         return self.say("QUIT", 221)
+
+
+CONTENT = "Subject: t\r\n\r\nbody\r\n"
+GOOD = {"greeting": 220, "EHLO": 250, "MAIL": 250, "RCPT": 250, "DATA": 354, "DOT": 250}
+
+
+def dialogue(c, sender="a@x.test", content=CONTENT):
+    """One transaction, as far as it goes: [(step, code, or None for a close)]; the last is the first bad one."""
+    steps = (("greeting", None), ("EHLO", "EHLO me.example"), ("MAIL", f"MAIL FROM:<{sender}>"),
+             ("RCPT", "RCPT TO:<b@y.test>"), ("DATA", "DATA"), ("DOT", content + "."))
+    done = []
+    for step, command in steps:
+        try:
+            if command:
+                c.send(command + "\r\n")
+            code = c.reply().code
+        except (Closed, ConnectionError):
+            code = None
+        done.append((step, code))
+        if code != GOOD[step]:
+            break
+    return done
