@@ -50,7 +50,7 @@ struct verdict {
         action; /* CONTINUE, REJECT, TEMPFAIL, DISCARD or DISCONNECT; ACCEPT is CONTINUE here */
     unsigned code;
     struct span enhanced, text;
-    const char *filter; /* whose verdict; NULL for CONTINUE */
+    const char *filter; /* whose verdict; NULL for CONTINUE; "postern": the engine's own failure */
     struct span rule;
     bool failed; /* not the filter's word but its failure action (deadline, no memory) */
 };
@@ -75,7 +75,8 @@ MUST_CHECK enum chain_result chain_phase(struct chain_run *r, enum postern_phase
  * verdict is that of HEADERS, CONTINUE for all other pieces; after a verdict other than CONTINUE the filters
  * need no more content and ignore it. */
 MUST_CHECK enum chain_result chain_content(struct chain_run *r, struct span piece, struct verdict *v_r);
-/* RCPT_REPLY (text: the recipient) and MESSAGE_REPLY. code 0: unknown. */
+/* RCPT_REPLY (text: as it was in the RCPT phase) and MESSAGE_REPLY. code 0: unknown. Each goes to the filters
+ * that were asked; a recipient whose reply never comes gets one with code 0 when the transaction ends. */
 void chain_reply(struct chain_run *r, enum postern_phase phase, struct span text, unsigned code,
                  bool from_upstream);
 /* The transaction ends here: ABORT where END was not called; a pending verdict is cancelled. Harmless without

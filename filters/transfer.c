@@ -121,7 +121,7 @@ static char *qp_byte(struct transfer *t, char c, char *to)
     case QP_DIGIT:
         if (hex_digit(c) < 0)
             return qp_literal(t, c, to);
-        *to++ = (char)(hex_digit(t->high) << 4 | hex_digit(c));
+        *to++ = (char)(hex_digit(t->high) * 16 + hex_digit(c));
         t->state = QP_TEXT;
         return to;
     case QP_EQUAL:

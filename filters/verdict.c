@@ -39,11 +39,15 @@ bool verdict_refuses(enum postern_action action)
     return (unsigned)action < COUNT_OF(wordings) && wordings[action].code != 0;
 }
 
-/* RFC 5321 4.2: the second digit of a reply code is 0 to 5. */
+/* RFC 5321 4.2: the second digit is 0 to 5. */
+static bool is_reply_code(unsigned code)
+{
+    return code / 10 % 10 <= 5;
+}
+
 static unsigned fitting_code(const struct wording *w, unsigned code)
 {
-    bool reply_code = code / 10 % 10 <= 5;
-    return reply_code && code >= w->lowest && code <= w->most ? code : w->code;
+    return code >= w->lowest && code <= w->most && is_reply_code(code) ? code : w->code;
 }
 
 /* Appends what is printable of s, '?' for the rest, and points *out_r at it when all is there. */

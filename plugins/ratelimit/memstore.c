@@ -207,6 +207,20 @@ static size_t oldest(const struct memory_bucket *b, uint64_t *tat_r)
     return victim;
 }
 
+/* Brings a key in, if nobody has since the claim was read. */
+static void add(struct memory_bucket *b, union cell claim, uint64_t tag, uint64_t now, unsigned *evicted)
+{
+    uint64_t tat;
+
+    if (find(b, tag)) /* it came before the claim was read */
+        return;
+    union cell mine = claim_next(claim, tag, oldest(b, &tat));
+    if (cell_swap(&b->claim, claim, mine)) {
+        claim_finish(b, mine, now);
+        *evicted += tat > now;
+    }
+}
+
 /* The cell of a key that may have to be brought in. */
 static union cell *find_or_add(struct memory_bucket *b, uint64_t tag, uint64_t now, unsigned *evicted)
 {
@@ -215,18 +229,10 @@ static union cell *find_or_add(struct memory_bucket *b, uint64_t tag, uint64_t n
         if (c)
             return c;
         union cell claim = claim_read(b);
-        if (claim_busy(claim)) {
+        if (claim_busy(claim))
             claim_finish(b, claim, now);
-            continue;
-        }
-        if (find(b, tag)) /* came in between the search and the claim */
-            continue;
-        uint64_t tat;
-        union cell mine = claim_next(claim, tag, oldest(b, &tat));
-        if (cell_swap(&b->claim, claim, mine)) {
-            claim_finish(b, mine, now);
-            *evicted += tat > now;
-        }
+        else
+            add(b, claim, tag, now, evicted);
     }
 }
 
@@ -276,16 +282,11 @@ static int longest_wait(const struct memory *m, struct memory_charge *charges, s
     return refused;
 }
 
-/* Looks first, so that a refusal seldom shows others a charge that is taken back at once. */
-int memory_decide(struct memory *m, struct memory_charge *charges, size_t n, uint64_t now_us,
-                  unsigned *evicted_r)
+static int reserve_all(struct memory *m, struct memory_charge *charges, size_t n, uint64_t now_us,
+                       unsigned *evicted)
 {
-    *evicted_r = 0;
-    int refused = longest_wait(m, charges, n, now_us);
-    if (refused != MEMORY_ALLOWED)
-        return refused;
     for (size_t i = 0; i < n; i++) {
-        if (charge(m, &charges[i], now_us, evicted_r))
+        if (charge(m, &charges[i], now_us, evicted))
             continue;
         for (size_t j = i; j-- > 0;)
             memory_give_back(m, charges[j].id, charges[j].rate, charges[j].units,
@@ -293,6 +294,15 @@ int memory_decide(struct memory *m, struct memory_charge *charges, size_t n, uin
         return (int)i;
     }
     return MEMORY_ALLOWED;
+}
+
+/* Looks first, so that a refusal seldom shows others a charge that is taken back at once. */
+int memory_decide(struct memory *m, struct memory_charge *charges, size_t n, uint64_t now_us,
+                  unsigned *evicted_r)
+{
+    *evicted_r = 0;
+    int refused = longest_wait(m, charges, n, now_us);
+    return refused != MEMORY_ALLOWED ? refused : reserve_all(m, charges, n, now_us, evicted_r);
 }
 
 void memory_give_back(struct memory *m, struct hash128 id, const struct gcra *rate, uint64_t units,

@@ -81,6 +81,8 @@ static enum transport_result tls_handshake(struct transport *t)
     before_call();
     enum transport_result r = translate(t, SSL_do_handshake(t->ssl));
     t->established = r == TRANSPORT_DONE;
+    if (t->established)
+        (void)SSL_free_buffers(t->ssl); /* those that are empty; the next record takes new ones */
     return r;
 }
 

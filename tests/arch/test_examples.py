@@ -16,7 +16,8 @@ class Examples(unittest.TestCase):
         """The examples with certificates where they expect them, and the plugins of this build."""
         target = shutil.copytree(EXAMPLES, f"{folder}/examples")
         pair = certificates()
-        for source, name in ((pair.good.certificate, "cert.pem"), (pair.good.key, "key.pem"), (pair.ca.certificate, "ca.pem")):
+        wanted = {"cert.pem": pair.good.certificate, "key.pem": pair.good.key, "ca.pem": pair.ca.certificate}
+        for name, source in wanted.items():
             shutil.copy(source, f"{target}/{name}")
         return EXAMPLES.__class__(target)
 
@@ -28,12 +29,14 @@ class Examples(unittest.TestCase):
             for name in names:
                 with self.subTest(name):
                     path = copy / name
-                    path.write_text(re.sub(r"(?m)^plugins: .*$", f'plugins: {{ path: "{BUILD}/plugins" }}', path.read_text()))
+                    plugins = f'plugins: {{ path: "{BUILD}/plugins" }}'
+                    path.write_text(re.sub(r"(?m)^plugins: .*$", plugins, path.read_text()))
                     done = run("-t", "-c", str(path))
                     self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_each_rule_file_is_used(self):
-        text = "".join(p.read_text() for p in EXAMPLES.glob("*.yaml")) + (ROOT / "deploy/quickstart.d/settings.sh").read_text()
+        users = [*EXAMPLES.glob("*.yaml"), ROOT / "deploy/quickstart.d/settings.sh"]
+        text = "".join(p.read_text() for p in users)
         for path in EXAMPLES.glob("rules/*.rules"):
             self.assertIn(f"rules/{path.name}", text)
 

@@ -165,7 +165,8 @@ class Code(unittest.TestCase):
 
 class Scripts(unittest.TestCase):
     def test_python_and_shell_files_say_what_they_are(self):
-        for path in sources("tests/**/*.py", "deploy/**/*.py", "deploy/**/*.sh", "deploy/quickstart", "tests/run", ".ci/run"):
+        for path in sources("tests/**/*.py", "deploy/**/*.py", "deploy/**/*.sh", "deploy/quickstart", "tests/run",
+                            ".ci/run"):
             head = "".join(path.read_text().splitlines(keepends=True)[:3])
             self.assertIn("SPDX-License-Identifier: MIT", head, path)
 

@@ -91,11 +91,11 @@ class CommandLine(Case):
 
     def test_effective_configuration_is_complete_loads_again_and_hides_secrets(self):
         secret = "Very-Secret-0815"
-        path = self.good(
-            certificates=certificate_settings(main=certificates().good),
-            policies={"main": {"filters": ["limits"]}},
-            filters={"limits": {"plugin": "ratelimit", "store": {"type": "redis", "server": "127.0.0.1:6379", "password": secret},
-                                "limits": {"x": {"key": ["sender"], "count": "messages", "rate": "1/1h", "burst": 1}}}})
+        store = {"type": "redis", "server": "127.0.0.1:6379", "password": secret}
+        limit = {"key": ["sender"], "count": "messages", "rate": "1/1h", "burst": 1}
+        path = self.good(certificates=certificate_settings(main=certificates().good),
+                         policies={"main": {"filters": ["limits"]}},
+                         filters={"limits": {"plugin": "ratelimit", "store": store, "limits": {"x": limit}}})
         done = run("-T", "-c", path)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn(secret, done.stdout + done.stderr)

@@ -31,7 +31,8 @@ BAD_MAIL = (  # CP-21, CP-23, CP-24, CP-25
     f"MAIL FROM:<{'l' * 65}@x.test>", f"MAIL FROM:<a@{'d' * 64}.test>", f"MAIL FROM:<a@{'d.' * 130}test>",
     'MAIL FROM:<"a\x01"@x.test>', "MAIL FROM:<a@x.test>SIZE=1", "MAIL FROM:<a@x.test> =", "MAIL FROM:<a@x.test> A==B",
     "MAIL FROM:<a@x.test> SIZE=", "MAIL FROM:<a@x.test> SIZE=-1", "MAIL FROM:<a@x.test> SIZE=1 SIZE=2",
-    "MAIL FROM:<a@x.test> SIZE=999999999999999999999", "MAIL FROM:<a@x.test> BODY=FOO", "MAIL FROM:<a@x.test> BODY=BINARYMIME",
+    "MAIL FROM:<a@x.test> SIZE=999999999999999999999", "MAIL FROM:<a@x.test> BODY=FOO",
+    "MAIL FROM:<a@x.test> BODY=BINARYMIME",
     "MAIL FROM:<a@x.test> XYZ=1", "MAIL FROM:<a@x.test> RET=SOME", "MAIL FROM:<a@x.test> ENVID=+GG",
     "MAIL FROM:<a@x.test> ENVID=+0", "MAIL FROM:<a@x.test> ENVID=+00", "MAIL FROM:<a@x.test> ENVID=a+0D+0Ab",
     "MAIL FROM:<a@x.test> SMTPUTF8=1", "MAIL FROM:<a@x.test> NOTIFY=NEVER", "MAIL FROM:<a@x.test> REQUIRETLS",
@@ -39,13 +40,15 @@ BAD_MAIL = (  # CP-21, CP-23, CP-24, CP-25
 )
 BAD_RCPT = (
     "RCPT TO:<>", "RCPT TO:", "RCPT TO:<b@y.test", 'RCPT TO:<"a\\"@y.test>', "RCPT TO:<b@y.test> NOTIFY=",
-    "RCPT TO:<b@y.test> NOTIFY=NEVER,SUCCESS", "RCPT TO:<b@y.test> NOTIFY=SOMETIMES", "RCPT TO:<b@y.test> ORCPT=rfc822",
-    "RCPT TO:<b@y.test> ORCPT=rfc822;a+0Ab", "RCPT TO:<b@y.test> SIZE=1", "RCPT TO:<ü@y.test>", "RCPT TO:<b c@y.test>",
+    "RCPT TO:<b@y.test> NOTIFY=NEVER,SUCCESS", "RCPT TO:<b@y.test> NOTIFY=SOMETIMES",
+    "RCPT TO:<b@y.test> ORCPT=rfc822", "RCPT TO:<b@y.test> ORCPT=rfc822;a+0Ab", "RCPT TO:<b@y.test> SIZE=1",
+    "RCPT TO:<ü@y.test>", "RCPT TO:<b c@y.test>",
 )
 GOOD_MAIL = (
     "MAIL FROM:<>", "MAIL FROM:<a@x.test>", "MAIL FROM:<a.b+c@x.test> SIZE=1", f"MAIL FROM:<{'l' * 64}@x.test>",
-    'MAIL FROM:<"a>b"@x.test>', 'MAIL FROM:<""@x.test>', "MAIL FROM:<a@[127.0.0.1]>", "MAIL FROM:<a@[IPv6:2001:db8::1]>",
-    "MAIL FROM:<a@x.test> BODY=7BIT SIZE=0", "MAIL FROM:<a@x.test> RET=FULL ENVID=a+2Bb", "MAIL FROM:<ü@x.test> SMTPUTF8",
+    'MAIL FROM:<"a>b"@x.test>', 'MAIL FROM:<""@x.test>', "MAIL FROM:<a@[127.0.0.1]>",
+    "MAIL FROM:<a@[IPv6:2001:db8::1]>", "MAIL FROM:<a@x.test> BODY=7BIT SIZE=0",
+    "MAIL FROM:<a@x.test> RET=FULL ENVID=a+2Bb", "MAIL FROM:<ü@x.test> SMTPUTF8",
 )
 
 
@@ -177,7 +180,8 @@ class Model:
     """What a session's state makes of each command: the codes that it may have."""
 
     COMMANDS = {M: "mail", "MAIL FROM:<refuse553@x.test>": "mail", R: "rcpt", "RCPT TO:<refuse550@y.test>": "rcpt",
-                "DATA": "data", "RSET": "reset", "EHLO again": "reset", "HELO again": "reset", "NOOP": "noop", "FOO": "unknown"}
+                "DATA": "data", "RSET": "reset", "EHLO again": "reset", "HELO again": "reset", "NOOP": "noop",
+                "FOO": "unknown"}
 
     def __init__(self):
         self.mail = self.rcpt = False

@@ -57,6 +57,7 @@ def attachment(parameters):
     return f"Content-Type: application/octet-stream{parameters}\r\nContent-Transfer-Encoding: base64\r\n\r\nTVqQ\r\n"
 
 
+DISPOSITION = "\r\nContent-Disposition: attachment; "
 PLAIN = "Content-Type: text/plain\r\n\r\nsee attachment\r\n"
 MESSAGES = {  # name: content, code, what the reply and the log name
     "clean": (text("hello"), 250, ""),
@@ -78,8 +79,9 @@ MESSAGES = {  # name: content, code, what the reply and the log name
     "score deferred": ("Subject: ürgent\r\n\r\nx\r\n", 450, ""),
     "score reached": ("Subject: ürgent\r\n\r\nwallet recovery\r\n", 550, ""),
     "file name": (multipart(PLAIN, attachment("; name=game.exe")), 550, "rule exe"),
-    "file name in the disposition": (multipart(PLAIN, attachment("\r\nContent-Disposition: attachment; filename=\"G.EXE\"")), 550, "rule exe"),
-    "file name, RFC 2231": (multipart(PLAIN, attachment("\r\nContent-Disposition: attachment; filename*0*=utf-8''g%61me; filename*1=.ex; filename*2=e")), 550, "rule exe"),
+    "file name in the disposition": (multipart(PLAIN, attachment(DISPOSITION + 'filename="G.EXE"')), 550, "rule exe"),
+    "file name, RFC 2231": (multipart(PLAIN, attachment(
+        DISPOSITION + "filename*0*=utf-8''g%61me; filename*1=.ex; filename*2=e")), 550, "rule exe"),
     "file name, encoded word": (multipart(PLAIN, attachment("; name=\"=?utf-8?B?Z2FtZS5leGU=?=\"")), 550, "rule exe"),
     "file name that is fine": (multipart(PLAIN, attachment("; name=game.exe.txt")), 250, ""),
     "warned": ("Subject: just watch\r\n\r\nx\r\n", 250, ""),
@@ -98,7 +100,8 @@ def content_filter(**more):
 
 class Content(Case):
     def gate(self, sink, rules=RULES, **more):
-        return self.postern(sink, files={"rules/test.rules": rules}, **with_filters("content", content=content_filter(**more)))
+        return self.postern(sink, files={"rules/test.rules": rules},
+                            **with_filters("content", content=content_filter(**more)))
 
     def test_verdicts_on_content(self):
         sink = self.sink()

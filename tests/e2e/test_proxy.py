@@ -295,7 +295,8 @@ class Bodies(Case):
 
 
 class Pipelining(Case):
-    GROUP = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nRCPT TO:<refuse550@y.test>\r\nRCPT TO:<c@y.test>\r\nDATA\r\n"
+    GROUP = (b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nRCPT TO:<refuse550@y.test>\r\n"
+             b"RCPT TO:<c@y.test>\r\nDATA\r\n")
 
     def test_a_group_in_one_segment(self):
         sink = self.sink()
@@ -343,7 +344,7 @@ class Pipelining(Case):
         self.assertEqual([c.reply().code for _ in names], [550 if n.startswith("refuse") else 250 for n in names])
         c.expect(354)
         self.assertEqual(c.content("Subject: t\r\n\r\nx\r\n").code, 250)
-        self.assertEqual(self.only_message(sink).recipients, [n for n in names if n.startswith("r") and "refuse" not in n])
+        self.assertEqual(self.only_message(sink).recipients, [n for n in names if not n.startswith("refuse")])
 
     def test_all_recipients_refused_and_data_behind(self):
         sink = self.sink()
@@ -369,7 +370,8 @@ class Pipelining(Case):
         self.assertIn(b"554 5.5.0", got)
 
     def test_talking_before_the_reply_where_one_must_wait(self):
-        cases = (b"EHLO me\r\nMAIL FROM:<a@x.test>\r\n", b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nSubject: x\r\n",
+        cases = (b"EHLO me\r\nMAIL FROM:<a@x.test>\r\n",
+                 b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nSubject: x\r\n",
                  b"NOOP\r\nNOOP\r\n", b"VRFY x\r\nRSET\r\n")
         sink = self.sink(rules=[{"at": "RCPT", "delay": 0.3}])
         p = self.postern(sink)

@@ -107,8 +107,8 @@ class Quickstart(Case):
         for words, code in ((("--help",), 0), (("--nonsense",), 2), (("--listen",), 2), (("--listen", "here"), 1),
                             (("--demo", "--upstream", "127.0.0.1:25"), 1)):
             with self.subTest(words=words):
-                done = subprocess.run([SCRIPT, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-                                      check=False)
+                done = subprocess.run([SCRIPT, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                      timeout=60, check=False)
                 self.assertEqual(done.returncode, code, done.stderr)
 
     def test_another_upstream_and_redis(self):

@@ -276,7 +276,8 @@ class Redis(Limits):
         secret = "redis-Secret-4711"
         with RedisServer(self.folder / "locked", "--requirepass", secret) as locked:
             store = {"type": "redis", "server": f"127.0.0.1:{locked.port}", "password": secret, "on_error": "tempfail"}
-            p = self.gate(self.mta, ratelimit(store, **{"per-sender": limit(rate="1/1h", burst=1)}), log={"level": "debug"})
+            limits = {"per-sender": limit(rate="1/1h", burst=1)}
+            p = self.gate(self.mta, ratelimit(store, **limits), log={"level": "debug"})
             self.assertEqual([self.one(p).code, self.one(p).code], [250, 450])
             self.assertNotIn(secret, p.log())
             store["password"] = "wrong"

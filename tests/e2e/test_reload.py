@@ -63,7 +63,8 @@ class Reload(Case):
         cases = ((good.replace("workers: 1", "workers: many"), r"postern\.yaml:1:"),
                  (good + "nonsense: true\n", r"postern\.yaml:\d+:1: error: .*nonsense"),
                  (good.replace("rules/*.rules", "none/*.rules"), r"postern\.yaml:\d+:"), ("", "error"),
-                 (good + "\tx: 1\n", r"postern\.yaml:\d+:"), (good.replace("plugin: content", "plugin: absent"), "absent"),
+                 (good + "\tx: 1\n", r"postern\.yaml:\d+:"),
+                 (good.replace("plugin: content", "plugin: absent"), "absent"),
                  (good.replace("upstream: mta", "upstream: mtb"), "mtb"))
         for text, place in cases:
             with self.subTest(place=place):

@@ -19,7 +19,8 @@ BARE = {  # name: sequence with CR or LF on its own
 NULS = {"SM-11": b"\r\n\0.\r\n", "SM-12": b"\r\n.\0\r\n"}
 HARMLESS = {
     "SM-14 VT": b"\x0b.\x0b", "SM-14 FF": b"\x0c.\r\n", "SM-14 NEL": b"\x85.\r\n", "SM-14 NEL UTF-8": b"\xc2\x85.\r\n",
-    "SM-14 LS": b"\xe2\x80\xa8.\r\n", "SM-15 space": b"\r\n. \r\n", "SM-15 tab": b"\r\n.\t\r\n", "SM-15 x": b"\r\n.x\r\n",
+    "SM-14 LS": b"\xe2\x80\xa8.\r\n", "SM-15 space": b"\r\n. \r\n", "SM-15 tab": b"\r\n.\t\r\n",
+    "SM-15 x": b"\r\n.x\r\n",
 }
 
 

@@ -136,7 +136,8 @@ class Listeners(Case):
 
     def test_handshake_deadline(self):
         certs = certificates()
-        p = self.postern(self.sink(), timeouts={"tls_handshake": "1s"}, certificates=certificate_settings(good=certs.good),
+        p = self.postern(self.sink(), timeouts={"tls_handshake": "1s"},
+                         certificates=certificate_settings(good=certs.good),
                          listeners={"main": listener(tls="implicit", certificate="good")})
         c = self.client(p)
         self.assertTrue(c.at_eof(10))

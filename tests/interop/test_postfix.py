@@ -35,6 +35,7 @@ class Interop(Case):
 
     def gate(self, port, tls="none", **more):
         verify = {"name": "mail.example.org", "ca": certificates().ca.certificate}
+        limit = {"key": ["sender"], "count": "messages", "rate": "1000/1m", "burst": 1000}
         settings = {"upstreams": {"mta": {"tls": tls, "verify": verify if tls == "required" else False}},
                     "certificates": certificate_settings(main=certificates().good),
                     "listeners": {"main": listener(tls="starttls", certificate="main"),
@@ -42,7 +43,7 @@ class Interop(Case):
                     "policies": {"main": {"filters": ["content", "limits"]}},
                     "filters": {"content": {"plugin": "content", "rules": ["r.rules"]},
                                 "limits": {"plugin": "ratelimit", "store": {"type": "memory"},
-                                           "limits": {"s": {"key": ["sender"], "count": "messages", "rate": "1000/1m", "burst": 1000}}}}}
+                                           "limits": {"s": limit}}}}
         return self.postern(port, files={"r.rules": RULES}, **settings, **more)
 
     def nonce(self):

@@ -10,8 +10,9 @@ from tests.support.redisd import RedisServer
 class RealRedis(Case):
     def gate(self, sink, **store):
         limits = {"s": {"key": ["sender"], "count": "messages", "rate": "2/1h", "burst": 2}}
-        return self.postern(sink, **with_filters("limits", limits={
-            "plugin": "ratelimit", "store": {"type": "redis", "on_error": "tempfail", "deadline": "500ms", **store}, "limits": limits}))
+        store = {"type": "redis", "on_error": "tempfail", "deadline": "500ms", **store}
+        return self.postern(sink, **with_filters("limits", limits={"plugin": "ratelimit", "store": store,
+                                                                   "limits": limits}))
 
     def check_limit(self, p):
         codes = []

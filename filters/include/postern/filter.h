@@ -83,29 +83,33 @@ struct postern_node {
 /* ---- the way of a message ---- */
 
 /* Where a hook is called. The columns: what `struct postern_event` carries; whether the verdict counts. */
+/* clang-format off */
 enum postern_phase {
-    POSTERN_ON_CONNECT, /* -                          verdict   a client is there; before the greeting      */
-    POSTERN_ON_HELO,    /* text: the name             verdict   HELO or EHLO                               */
-    POSTERN_ON_AUTH,    /* text: the user             verdict   the upstream said 235                      */
-    POSTERN_ON_MAIL,    /* text: the sender           verdict   a transaction begins                       */
-    POSTERN_ON_RCPT,    /* text: the recipient        verdict   before the upstream is asked               */
-    POSTERN_ON_DATA,    /* -                          verdict   at least one recipient is accepted         */
-    POSTERN_ON_HEADER,  /* name, text, raw            -         one header field, decoded and unfolded     */
-    POSTERN_ON_HEADERS, /* -                          verdict   the header section is over                 */
-    POSTERN_ON_BODY,    /* text: raw bytes            -         a piece of the content as it was sent,
-                                                             dots unstuffed, header section included    */
-    POSTERN_ON_PART,    /* part                       -         a MIME part begins: its type and file name */
-    POSTERN_ON_TEXT,    /* text: UTF-8, part          -         a piece of a text part, fully decoded      */
-    POSTERN_ON_END,     /* -                          verdict   the whole content was seen                 */
-    POSTERN_ON_RCPT_REPLY,    /* text: recipient, reply     -         what became of a recipient    */
-    POSTERN_ON_MESSAGE_REPLY, /* reply                      -         what became of the message */
-    POSTERN_ON_ABORT, /* -                          -         the transaction ended without an `end`     */
-    POSTERN_ON_DISCONNECT, /* -                          -         the session is over */
+    POSTERN_ON_CONNECT,       /* -                 verdict  a client is there; before the greeting */
+    POSTERN_ON_HELO,          /* text: the name    verdict  HELO or EHLO */
+    POSTERN_ON_AUTH,          /* text: the user    verdict  the upstream said 235 */
+    POSTERN_ON_MAIL,          /* text: the sender  verdict  a transaction begins */
+    POSTERN_ON_RCPT,          /* text: recipient   verdict  before the upstream is asked */
+    POSTERN_ON_DATA,          /* -                 verdict  at least one recipient is accepted */
+    POSTERN_ON_HEADER,        /* name, text, raw   -        one header field, decoded and unfolded */
+    POSTERN_ON_HEADERS,       /* -                 verdict  the header section is over */
+    POSTERN_ON_BODY,          /* text: raw bytes   -        a piece of the content as it was sent, dots
+                                                            unstuffed, header section included */
+    POSTERN_ON_PART,          /* part              -        a MIME part begins: its type and file name */
+    POSTERN_ON_TEXT,          /* text, part        -        a piece of a text part, decoded to UTF-8 */
+    POSTERN_ON_END,           /* -                 verdict  the whole content was seen */
+    POSTERN_ON_RCPT_REPLY,    /* text, reply       -        what became of a recipient */
+    POSTERN_ON_MESSAGE_REPLY, /* reply             -        what became of the message */
+    POSTERN_ON_ABORT,         /* -                 -        the transaction ended without an END */
+    POSTERN_ON_DISCONNECT,    /* -                 -        the session is over */
     POSTERN_PHASES
 };
+/* clang-format on */
 /* For every MAIL hook that was called, exactly one of END and ABORT follows; an END may be followed by one
  * MESSAGE_REPLY (code 0 when the outcome is unknown). RCPT_REPLY follows each RCPT hook: its code is the
- * reply that the client gets, be it the upstream's, this filter's or another filter's. */
+ * reply that the client gets, be it the upstream's, this filter's or another filter's (code 0: none came
+ * before the transaction ended). PART comes once more, with the same index, for each further file name that
+ * a part gives itself: programs differ in which they take. */
 
 enum postern_action {
     POSTERN_CONTINUE, /* go on with the next filter */

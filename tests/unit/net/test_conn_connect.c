@@ -63,7 +63,7 @@ static void test_deadline(void **state)
     uint64_t start = clock_mono_us();
     dial(net, NULL, "127.0.0.1", port, MS(100));
     TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
-    assert_in_range(clock_mono_us() - start, MS(90), US_PER_S);
+    assert_in_range(clock_mono_us() - start, MS(90), SECONDS(3));
     assert_non_null(strstr(net->client.why, "no answer in time"));
     for (int i = 0; i < 4; i++)
         (void)close(fillers[i]);
@@ -101,9 +101,9 @@ static int connect_past_a_black_hole(void)
     struct resolver *r = resolver_create(net.l);
     int deaf = deaf_listener(INADDR_LOOPBACK + 8, &port, fillers);
     int good = listener_bind("127.0.0.1", port, error, sizeof error);
-    struct conn_target to = {"mail.example.org", port, MS(400)};
+    struct conn_target to = {"mail.example.org", port, SECONDS(1)};
     net.client.c = conn_connect(net.l, r, &to, &party_events, &net.client);
-    TURN_UNTIL_MS(&net, 2000, net.client.told[CONN_CONNECTED] || net.client.told[CONN_CLOSED]);
+    TURN_UNTIL_MS(&net, 3000, net.client.told[CONN_CONNECTED] || net.client.told[CONN_CLOSED]);
     CHILD_CHECK(net.client.told[CONN_CONNECTED] == 1);
     CHILD_CHECK(span_istarts(conn_peer_text(net.client.c), SPAN_LIT("127.0.0.1:")));
     conn_close(&net.client.c, CONN_END_NOW);
@@ -128,9 +128,9 @@ static void test_deadline_ends_with_connecting(void **state)
 {
     struct net *net = net_open();
     (void)state;
-    dial(net, NULL, "127.0.0.1", net->port, MS(40));
+    dial(net, NULL, "127.0.0.1", net->port, MS(300));
     TURN_UNTIL(net, net->client.told[CONN_CONNECTED]);
-    TURN_FOR_MS(net, 80);
+    TURN_FOR_MS(net, 400);
     assert_int_equal(net->client.told[CONN_CLOSED], 0);
     net_close(net);
 }

@@ -23,8 +23,8 @@ static void test_both_ends(void **state)
     TURN_UNTIL(net, party_has(&net->server, "EHLO"));
     say(&net->server, "250");
     TURN_UNTIL(net, party_has(&net->client, "250"));
-    assert_false(conn_tls_accept(net->server.c, s, US_PER_S)); /* one TLS is enough */
-    tls_server_unref(&s);                                      /* connections keep what they need */
+    assert_false(conn_tls_accept(net->server.c, s, SECONDS(3))); /* one TLS is enough */
+    tls_server_unref(&s);                                        /* connections keep what they need */
     tls_client_unref(&c);
     say(&net->client, "more");
     TURN_UNTIL(net, buf_len(&net->server.got) == 8);
@@ -93,7 +93,7 @@ static void on_starttls(struct party *p)
 {
     assert_int_equal(conn_unread(p->c), 20); /* the whole of "STARTTLS\r\nMAIL FROM:" */
     say(p, "220 go ahead\r\n");
-    assert_true(conn_tls_accept(p->c, upgrade_with, US_PER_S));
+    assert_true(conn_tls_accept(p->c, upgrade_with, SECONDS(3)));
     say(p, "after the handshake");
     p->on_data = NULL;
     p->takes = 0;
@@ -114,7 +114,7 @@ static void test_starttls(void **state)
     TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
     assert_true(party_has(&net->server, "STARTTLS\r\n"));
     party_forget(&net->client);
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", US_PER_S));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
     say(&net->client, "EHLO again");
     TURN_UNTIL(net, party_has(&net->client, "after the handshake"));
     TURN_UNTIL(net, party_has(&net->server, "STARTTLS\r\nEHLO again"));
@@ -140,10 +140,10 @@ static void test_starttls_discards_waiting(void **state)
     net->server.takes = 0;
     say(&net->server, "220 go ahead\r\n");
     conn_resume(net->server.c);
-    assert_true(conn_tls_accept(net->server.c, s, US_PER_S));
+    assert_true(conn_tls_accept(net->server.c, s, SECONDS(3)));
     assert_int_equal(conn_unread(net->server.c), 0);
     TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", US_PER_S));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
     say(&net->client, "EHLO again");
     TURN_UNTIL(net, party_has(&net->server, "STARTTLS\r\nEHLO again"));
     net_close(net);
@@ -158,7 +158,7 @@ static void on_starttls_from_in(struct party *p)
         return;
     p->takes = 10 - buf_len(&p->got); /* no more than the command */
     say(p, "220 go ahead\r\n");
-    assert_true(conn_tls_accept(p->c, upgrade_with, MS(60)));
+    assert_true(conn_tls_accept(p->c, upgrade_with, MS(400)));
     p->on_data = NULL;
 }
 
@@ -179,11 +179,11 @@ static void test_starttls_discards_what_is_offered(void **state)
     conn_resume(net->server.c);
     TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
     net->server.takes = 0;
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", MS(60)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", MS(400)));
     say(&net->client, "EHLO again");
     TURN_UNTIL(net, net->server.told[CONN_TLS] && buf_len(&net->server.got) > 10);
     conn_resume(net->server.c);
-    TURN_FOR_MS(net, 100); /* past the deadline of the handshake, which is over */
+    TURN_FOR_MS(net, 500); /* past the deadline of the handshake, which is over */
     if (!party_has(&net->server, "STARTTLS\r\nEHLO again"))
         fail_msg("%.*s", SPAN_FMT(buf_span(&net->server.got)));
     assert_int_equal(net->server.told[CONN_CLOSED] + net->client.told[CONN_CLOSED], 0);
@@ -418,7 +418,7 @@ static void test_close_inside_callbacks(void **state)
     net_close(net);
 
     net = net_joined(); /* in the middle of the handshake, each way */
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", US_PER_S));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
     say(&net->client, "never sent in the clear");
     TURN_FOR_MS(net, 5);
     conn_close(&net->client.c, CONN_END_FLUSH);

@@ -129,7 +129,7 @@ static void test_defer_from_deferred_is_next_turn(void **state)
     loop_run(t.l);
     assert_int_equal(t.rounds, 1000);
     assert_string_equal(t.seen, "a");
-    assert_true(clock_mono_us() - start < US_PER_S);
+    assert_true(clock_mono_us() - start < SECONDS(2));
     loop_timer_stop(&t.guard);
     loop_destroy(&t.l);
 }
@@ -155,7 +155,7 @@ static void test_timer(void **state)
     loop_timer_stop(&never);
     assert_false(loop_timer_active(&never));
     loop_run(t.l);
-    assert_in_range(t.at - start, MS(29), MS(400));
+    assert_in_range(t.at - start, MS(29), SECONDS(2));
     assert_false(loop_timer_active(&t.timer));
     assert_string_equal(t.seen, "");
     loop_destroy(&t.l);

@@ -146,10 +146,10 @@ static void test_tickets_are_used_once(void **state)
     (void)state;
     assert_false(meet(s, shop.c, "n", CONN_END_FLUSH));
     struct net *one = net_joined(), *two = net_joined();
-    assert_true(conn_tls_accept(one->server.c, s, US_PER_S));
-    assert_true(conn_tls_accept(two->server.c, s, US_PER_S));
-    assert_true(conn_tls_connect(one->client.c, shop.c, "n", US_PER_S));
-    assert_true(conn_tls_connect(two->client.c, shop.c, "n", US_PER_S));
+    assert_true(conn_tls_accept(one->server.c, s, SECONDS(3)));
+    assert_true(conn_tls_accept(two->server.c, s, SECONDS(3)));
+    assert_true(conn_tls_connect(one->client.c, shop.c, "n", SECONDS(3)));
+    assert_true(conn_tls_connect(two->client.c, shop.c, "n", SECONDS(3)));
     TURN_UNTIL(one, one->client.told[CONN_TLS]);
     TURN_UNTIL(two, two->client.told[CONN_TLS]);
     assert_true(conn_tls_info(one->client.c).resumed);

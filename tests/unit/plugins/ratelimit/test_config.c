@@ -151,7 +151,7 @@ static void phases(void **state)
 static void bad_limits(void **state)
 {
     struct config *c = *state;
-    static char names[40][8];
+    static char names[40][16];
 
     assert_error(c, "limits: 'limits' holds 1 to 32 limits, here are 0");
     c->fake->errors[0] = '\0';

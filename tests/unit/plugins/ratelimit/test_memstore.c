@@ -160,7 +160,7 @@ static void other_rate_other_key(void **state)
 
 /* ---- several processes ---- */
 
-enum { WORKERS = 4, ROUNDS = 20000, ROUND_BURST = 3, SPINS = 2000 };
+enum { WORKERS = 4, RACERS = 2, ROUNDS = 1000, ROUND_BURST = 3, SPINS = 500 };
 
 struct tally {
     uint64_t allowed[WORKERS];
@@ -275,10 +275,10 @@ static void workers_with_pairs(void **state)
 /* In each round all processes bring the same new key into a bucket that is full: it must never stand there
  * twice, or its burst would be had twice. Rounds begin together, so that no process is late with a key
  * evicted meanwhile. */
-static void meet(uint64_t *arrived, uint64_t expected)
+static void meet(struct tally *tally, uint64_t expected)
 {
-    (void)__atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
-    for (unsigned i = 0; __atomic_load_n(arrived, __ATOMIC_SEQ_CST) < expected; i++)
+    (void)__atomic_add_fetch(&tally->arrived, 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; __atomic_load_n(&tally->arrived, __ATOMIC_SEQ_CST) < expected; i++)
         if (i > SPINS)
             (void)sched_yield();
 }
@@ -287,12 +287,13 @@ static void work_rounds(struct table *t, unsigned me, struct tally *tally)
 {
     struct gcra g;
     unsigned evicted;
-    (void)me;
+    if (me >= RACERS) /* on few processors more of them only wait for each other */
+        return;
     if (gcra_init(&g, ROUND_BURST, 3600 * SECOND, ROUND_BURST) != GCRA_OK)
         _exit(1);
     for (unsigned long round = 0; round < ROUNDS; round++) {
         uint64_t mine = 0;
-        meet(&tally->arrived, (round + 1) * WORKERS);
+        meet(tally, (round + 1) * RACERS);
         for (unsigned i = 0; i < ROUND_BURST; i++)
             mine += charge_one(t, round, &g, now, &evicted);
         (void)__atomic_add_fetch(&tally->of_round[round], mine, __ATOMIC_SEQ_CST);
@@ -328,7 +329,7 @@ static void killed_anywhere(void **state)
     struct gcra g = rate(100);
 
     (void)state;
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 30; i++) {
         pid_t worker = fork();
         assert_true(worker >= 0);
         if (worker == 0)

@@ -70,8 +70,8 @@ static void placed_and_died(void **state)
     assert_int_equal(cells_of(b, 5), 1);
 }
 
-/* It slept between the claim's end and helping with it: the cell belongs to another by now. */
-static void helper_comes_late(void **state)
+/* It slept between reading the claim and finishing it: the cell belongs to another by now. */
+static void finishing_comes_late(void **state)
 {
     struct memory m = fresh();
     struct memory_bucket *b = &m.buckets[0];
@@ -99,8 +99,27 @@ static void both_search_then_one_claims(void **state)
     (void)state;
     assert_null(find(b, 5));
     assert_true(charge_one(&m, key(5)));
+    unsigned evicted = 0;
+    add(b, seen, 5, now * GCRA_TICKS, &evicted);
     assert_false(cell_swap(&b->claim, seen, claim_next(seen, 5, 1)));
+    add(b, claim_read(b), 5, now * GCRA_TICKS, &evicted); /* it came between the search and the claim */
     assert_int_equal(cells_of(b, 5), 1);
+}
+
+/* The second limit was used up after all seemed well: the first gets its unit back. */
+static void refused_after_the_look(void **state)
+{
+    struct memory m = fresh();
+    struct memory_charge c[3] = {{.id = key(1), .rate = &rate, .units = 2},
+                                 {.id = key(2), .rate = &rate, .units = 1},
+                                 {.id = key(3), .rate = &rate, .units = 11}};
+    unsigned evicted = 0;
+
+    (void)state;
+    assert_int_equal(reserve_all(&m, c, 3, now, &evicted), 2);
+    for (uint64_t k = 1; k <= 3; k++)
+        for (int i = 0; i < 11; i++)
+            assert_int_equal(charge_one(&m, key(k)), i < 10);
 }
 
 /* The key was evicted between reading its cell and charging it: the charge must not land on the new owner. */
@@ -131,9 +150,13 @@ static void tag_of_zero(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(claimed_and_died),  cmocka_unit_test(placed_and_died),
-        cmocka_unit_test(helper_comes_late), cmocka_unit_test(both_search_then_one_claims),
-        cmocka_unit_test(tag_of_zero),       cmocka_unit_test(evicted_before_the_charge),
+        cmocka_unit_test(claimed_and_died),
+        cmocka_unit_test(placed_and_died),
+        cmocka_unit_test(finishing_comes_late),
+        cmocka_unit_test(both_search_then_one_claims),
+        cmocka_unit_test(tag_of_zero),
+        cmocka_unit_test(refused_after_the_look),
+        cmocka_unit_test(evicted_before_the_charge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

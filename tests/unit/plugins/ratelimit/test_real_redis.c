@@ -207,7 +207,7 @@ static void host_start(struct rig *r, size_t i)
                         *limits = fake_map(f, block, "limits");
     fake_number(f, store, "type", 1);
     fake_number(f, store, "keys", 1000);
-    fake_number(f, store, "deadline", 500000);
+    fake_number(f, store, "deadline", SECOND);
     fake_text(f, store, "server", r->server.address);
     fake_limit(f, limits, "messages", "sender", MESSAGES, 10, 3600 * SECOND);
     fake_limit(f, limits, "recipients", "sender_domain", RECIPIENTS, 20, 3600 * SECOND);
