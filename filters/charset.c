@@ -157,12 +157,17 @@ static bool utf8_begun(struct span s)
 
 static size_t utf8_good(struct span s)
 {
-    size_t good = 0;
+    size_t good = 0, n = 1;
     uint32_t point;
 
-    for (size_t n = 1; n && good < s.n; good += n)
-        if (!(n = utf8_take(span_skip(s, good), &point)))
-            break;
+    while (n && good < s.n) {
+        if ((unsigned char)s.p[good] < 0x80) { /* most text is; worth its own step */
+            good++;
+            continue;
+        }
+        n = utf8_take(span_skip(s, good), &point);
+        good += n;
+    }
     return good;
 }
 

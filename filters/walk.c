@@ -37,10 +37,11 @@ static void log_shadow(const struct chain_run *r, const char *would)
 {
     const struct filter_instance *f = asked_filter(r);
     const struct verdict *v = &r->verdict;
+    struct span rule = v->rule.n ? v->rule : SPAN_LIT("-");
     char text[512];
 
     (void)snprintf(text, sizeof(text), "shadow: would have %s, session %.*s, rule %.*s, code %u: %.*s", would,
-                   SPAN_FMT(r->view->session_id), SPAN_FMT(v->rule), v->code, SPAN_FMT(v->text));
+                   SPAN_FMT(r->view->session_id), SPAN_FMT(rule), v->code, SPAN_FMT(v->text));
     f->services->log(f->services->ctx, POSTERN_LOG_INFO, f->name, text);
 }
 

@@ -27,7 +27,7 @@ void buf_free(struct buf *b);
 
 static inline struct span buf_span(const struct buf *b)
 {
-    return (struct span){b->data ? b->data + b->start : NULL, b->end - b->start};
+    return b->data ? (struct span){b->data + b->start, b->end - b->start} : SPAN_NONE;
 }
 static inline size_t buf_len(const struct buf *b)
 {

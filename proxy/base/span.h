@@ -71,7 +71,7 @@ static inline struct span span_skip(struct span s, size_t n)
 {
     if (n > s.n)
         n = s.n;
-    return (struct span){s.p ? s.p + n : NULL, s.n - n};
+    return s.p ? (struct span){s.p + n, s.n - n} : SPAN_NONE;
 }
 
 static inline struct span span_head(struct span s, size_t n)
