@@ -23,7 +23,7 @@ static const struct postern_option options[] = {
      .type = POSTERN_DURATION,
      .fallback = "100ms",
      .help = "How long it thinks; 0: no time."},
-    {.name = "deadline", .type = POSTERN_DURATION, .fallback = "0s", .help = "What it names; 0: none."},
+    {.name = "own_deadline", .type = POSTERN_DURATION, .fallback = "0s", .help = "What it names; 0: none."},
     {.name = "on_timeout",
      .type = POSTERN_ENUM,
      .fallback = "on_error",
@@ -45,7 +45,7 @@ static int configure(const struct postern_host *host, void *self, const struct p
                        .self = self,
                        .plan = option_plan(block),
                        .after_us = (uint64_t)option_number(block, "after"),
-                       .deadline_us = (uint64_t)option_number(block, "deadline"),
+                       .deadline_us = (uint64_t)option_number(block, "own_deadline"),
                        .on_timeout = (enum postern_timeout)option_number(block, "on_timeout")};
     *filter_r = s;
     return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The clocks: the monotonic one never goes back, the wall clock agrees with time(2), and the text form is exact. */
+/* The clocks: the monotonic one never goes back, the wall clock agrees with time(2), and the text form is
+ * exact. */
 #include "unit/base/check.h"
 
 #include "base/clock.h"

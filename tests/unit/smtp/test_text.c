@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* xtext and base64. */
+/* xtext (RFC 3461 4) and base64 (RFC 4648): right and wrong forms, and the way there and back. */
 #include "unit/base/check.h"
 
 #include "base/attr.h"
