@@ -155,17 +155,29 @@ static bool utf8_begun(struct span s)
     return true;
 }
 
+/* Most text is ASCII: eight octets at a time. */
+static size_t ascii_length(struct span s)
+{
+    size_t n = 0;
+    uint64_t word;
+    for (; s.n - n >= sizeof(word); n += sizeof(word)) {
+        memcpy(&word, s.p + n, sizeof(word));
+        if (word & 0x8080808080808080u)
+            break;
+    }
+    while (n < s.n && (unsigned char)s.p[n] < 0x80)
+        n++;
+    return n;
+}
+
 static size_t utf8_good(struct span s)
 {
     size_t good = 0, n = 1;
     uint32_t point;
 
     while (n && good < s.n) {
-        if ((unsigned char)s.p[good] < 0x80) { /* most text is; worth its own step */
-            good++;
-            continue;
-        }
-        n = utf8_take(span_skip(s, good), &point);
+        good += ascii_length(span_skip(s, good));
+        n = good < s.n ? utf8_take(span_skip(s, good), &point) : 0;
         good += n;
     }
     return good;

@@ -400,6 +400,20 @@ static bool resume_body(struct message *m)
     return good;
 }
 
+/* Outside multiparts no line of the body means anything: the whole piece is text. */
+static bool lines_do_not_matter(const struct message *m)
+{
+    return m->state == STATE_BODY && !m->in_multipart && !m->cr && m->held_n == 0;
+}
+
+static bool take_piece(struct message *m, struct span *in)
+{
+    struct span all = *in;
+    *in = span_skip(*in, in->n);
+    m->line_start = all.p[all.n - 1] == '\n';
+    return body_text(m, all);
+}
+
 /* ---- the surface ---- */
 
 bool message_feed(struct message *m, struct span *in)
@@ -410,7 +424,7 @@ bool message_feed(struct message *m, struct span *in)
                 return false;
             continue;
         }
-        if (!take(m, in))
+        if (!(lines_do_not_matter(m) ? take_piece(m, in) : take(m, in)))
             return false;
         if (m->state == STATE_BODY_DUE && !m->top->parent)
             return true;

@@ -482,7 +482,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "bench_client: out of memory or descriptors\n");
         return 1;
     }
-    words_end_with_parent(b.seconds + 60);
+    begin_process(b.seconds + 60);
     uint64_t began = now_us();
     run(&b);
     print_result(&b, now_us() - began);

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE = 70, CRLF = 2 };
+#define LINE 70
+#define CRLF ((size_t)2)
 
 static const char header[] = "From: Bench <bench@client.example>\r\n"
                              "To: <sink@server.example>\r\n"

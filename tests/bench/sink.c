@@ -301,10 +301,10 @@ static bool turn(struct sink *s)
     return true;
 }
 
-static bool watch(struct sink *s, int *fd)
+static bool watch(struct sink *s, int fd, void *tag)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = fd};
-    return *fd >= 0 && epoll_ctl(s->poll, EPOLL_CTL_ADD, *fd, &e) == 0;
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = tag};
+    return fd >= 0 && epoll_ctl(s->poll, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
 static bool begin(struct sink *s)
@@ -317,7 +317,7 @@ static bool begin(struct sink *s)
     s->signals = signalfd(-1, &set, SFD_CLOEXEC);
     s->poll = epoll_create1(EPOLL_CLOEXEC);
     s->listener = link_listen(0);
-    if (!watch(s, &s->signals) || !watch(s, &s->listener)) {
+    if (!watch(s, s->signals, &s->signals) || !watch(s, s->listener, &s->listener)) {
         (void)fprintf(stderr, "bench_sink: cannot listen: %s\n", strerror(errno));
         return false;
     }
@@ -343,7 +343,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "bench_sink: cannot use %s and %s\n", certificate, key);
         return 1;
     }
-    words_end_with_parent(seconds);
+    begin_process(seconds);
     if (!begin(&s))
         return 1;
     while (turn(&s))

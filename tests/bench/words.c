@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads a command line by a table of words. Nothing is kept: values point into argv. */
+/* Reads a command line by a table of words, and sets a process up to be a good child. Nothing is kept: values
+ * point into argv. */
 #include "words.h"
 
 #include <errno.h>
@@ -53,8 +54,9 @@ bool words_read(const struct word *table, int argc, char **argv)
     return true;
 }
 
-void words_end_with_parent(unsigned long seconds)
+void begin_process(unsigned long seconds)
 {
+    (void)signal(SIGPIPE, SIG_IGN);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)alarm((unsigned)seconds);
 }

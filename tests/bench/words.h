@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options of the form NAME VALUE, for both programs. */
+/* The command line of both programs, in the form NAME VALUE, and how they begin. */
 #ifndef BENCH_WORDS_H
 #define BENCH_WORDS_H
 
@@ -18,7 +18,8 @@ struct word {
 /* Fills what the words name; false: it has said on stderr what is wrong. The table ends with a NULL name. */
 bool words_read(const struct word *table, int argc, char **argv);
 
-/* Bounded in time, and never left behind by the program that started us. */
-void words_end_with_parent(unsigned long seconds);
+/* What both programs begin with: bounded in time, never left behind by the program that started them, and not
+ * ended by a peer that goes while OpenSSL writes. */
+void begin_process(unsigned long seconds);
 
 #endif
