@@ -23,10 +23,9 @@ struct relay {
     struct session *session;
     struct runtime_listener *listener;
     struct runtime *runtime;     /* of the listener's entry above */
-    struct runtime *leg_runtime; /* of the wait or the leg below */
+    struct runtime *leg_runtime; /* of the wait, or the leg and what the log says of it */
     struct upstream_wait *wait;
-    struct upleg *leg;
-    struct span leg_address;
+    struct span leg_address; /* of the last leg */
     struct tls_info leg_tls;
     uint64_t tls_handshake_us;
     struct loop_timer timer;
@@ -98,8 +97,8 @@ static void relay_free(struct relay *one)
 {
     struct relays *all = one->all;
     loop_timer_stop(&one->timer);
+    session_destroy(&one->session); /* may ask for a burial */
     loop_undefer(&one->burial);
-    session_destroy(&one->session);
     if (one->conn)
         conn_close(&one->conn, CONN_END_NOW);
     runtime_unref(&one->leg_runtime);
@@ -124,8 +123,10 @@ void relays_destroy(struct relays **rp)
     if (!r)
         return;
     r->env.changed = NULL;
-    while (r->first)
-        relay_free(r->first);
+    for (struct relay *one = r->first, *next; one; one = next) {
+        next = one->next;
+        relay_free(one);
+    }
     free(r);
     *rp = NULL;
 }
@@ -379,7 +380,6 @@ static void got_leg(void *arg, struct upleg *leg, const char *why)
 {
     struct relay *one = arg;
     one->wait = NULL;
-    one->leg = leg;
     if (leg) {
         one->leg_address = upstream_leg_address(leg);
         one->leg_tls = upstream_leg_tls(leg);
@@ -406,12 +406,11 @@ static void op_upstream_cancel(void *ctx)
     runtime_unref(&one->leg_runtime);
 }
 
+/* The transaction may still be reported: its server's address goes with the runtime, at the next leg. */
 static void op_upstream_put(void *ctx, struct upleg *leg)
 {
-    struct relay *one = ctx;
-    one->leg = NULL;
+    (void)ctx;
     upstream_put(leg);
-    runtime_unref(&one->leg_runtime);
 }
 
 /* ---- policy, reports ---- */

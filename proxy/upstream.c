@@ -53,7 +53,8 @@ struct upstream {
     struct ehlo offer;
     enum session_offer state;
     struct up_line *lines;
-    size_t kept, first_server;
+    size_t kept;
+    const struct conf_address *best; /* the server that answered last: it is asked first */
     struct loop_timer probe;
     bool probing, released, started;
     struct loop_deferred burial;
@@ -76,6 +77,7 @@ struct upstream *upstream_create(const struct upstream_env *env, const struct co
         return NULL;
     u->env = *env;
     u->conf = conf;
+    u->best = conf->servers;
     u->tls = tls;
     u->state = SESSION_OFFER_UNKNOWN;
     u->connect_us = t->upstream_connect;
@@ -151,7 +153,6 @@ static struct tls_client *tls_of_line(const struct up_line *l)
 static bool dial(struct up_line *l)
 {
     struct upstream *u = l->up;
-    l->server = &u->conf->servers[(u->first_server + l->tries) % u->conf->server_count];
     l->leg = upleg_create(l->plain ? &u->plain_config : &u->leg_config, &line_leg_ops, l);
     if (!l->leg)
         return false;
@@ -164,12 +165,14 @@ static bool dial(struct up_line *l)
     return true;
 }
 
-static struct up_line *line_create(struct upstream *u, bool probe, size_t tries, bool plain)
+static struct up_line *line_create(struct upstream *u, const struct conf_address *server, bool probe,
+                                   size_t tries, bool plain)
 {
     struct up_line *l = calloc(1, sizeof(*l));
     if (!l)
         return NULL;
     l->up = u;
+    l->server = server;
     l->role = LINE_COMING;
     l->probe = probe;
     l->tries = tries;
@@ -221,7 +224,7 @@ static void probe_again(void *arg)
     if (u->probing || u->released)
         return;
     u->probing = true;
-    if (!line_create(u, true, 0, false))
+    if (!line_create(u, u->best, true, 0, false))
         probe_later(u);
 }
 
@@ -260,6 +263,7 @@ static void on_ready(void *ctx, struct upleg *leg)
     struct up_line *l = ctx;
     struct upstream *u = l->up;
     now_up(u, upleg_offer(leg));
+    u->best = l->server;
     if (l->probe) {
         l->probe = false;
         probe_later(u);
@@ -270,6 +274,12 @@ static void on_ready(void *ctx, struct upleg *leg)
     }
 }
 
+static const struct conf_address *server_after(const struct upstream *u, const struct conf_address *server)
+{
+    size_t at = (size_t)(server - u->conf->servers);
+    return &u->conf->servers[(at + 1) % u->conf->server_count];
+}
+
 /* Tries the next server, or this one without TLS where TLS is only an opportunity; true: one is on its way.
  */
 static bool try_another(struct up_line *l)
@@ -277,7 +287,10 @@ static bool try_another(struct up_line *l)
     struct upstream *u = l->up;
     bool plain = upleg_was_securing(l->leg) && u->conf->tls == CONF_UP_OPPORTUNISTIC;
     size_t tries = plain ? l->tries : l->tries + 1;
-    struct up_line *n = tries < u->conf->server_count ? line_create(u, l->probe, tries, plain) : NULL;
+    const struct conf_address *server = plain ? l->server : server_after(u, l->server);
+    if (tries >= u->conf->server_count)
+        return false;
+    struct up_line *n = line_create(u, server, l->probe, tries, plain);
     if (!n)
         return false;
     n->wait = l->wait;
@@ -338,7 +351,7 @@ struct upstream_wait *upstream_get(struct upstream *u, bool fresh,
     struct upstream_wait *w = calloc(1, sizeof(*w));
     if (w)
         *w = (struct upstream_wait){.up = u, .got = got, .arg = arg};
-    l = w ? line_create(u, false, 0, false) : NULL;
+    l = w ? line_create(u, u->best, false, 0, false) : NULL;
     if (!l) {
         free(w);
         got(arg, NULL, "no memory or descriptors for a connection");
@@ -362,10 +375,21 @@ void upstream_cancel(struct upstream_wait **wp)
 
 /* ---- coming back ---- */
 
+/* A server that owes nothing is told goodbye; nobody waits for its answer. */
+static void part(struct upleg *leg)
+{
+    if (upleg_ready(leg) && upleg_owed(leg) == 0)
+        (void)!upleg_command(leg, UPLEG_QUIT, SPAN_LIT("QUIT"), NULL);
+    upleg_abort(leg, false);
+}
+
 static void patience_over(void *arg)
 {
     struct up_line *l = arg;
-    upleg_abort(l->leg, l->role == LINE_CLEANING);
+    if (l->role == LINE_KEPT)
+        part(l->leg);
+    else
+        upleg_abort(l->leg, true);
 }
 
 /* A kept line that says or loses anything has had its day. */
@@ -386,7 +410,7 @@ static void on_cleaning_reply(void *ctx, struct upleg *leg, enum upleg_kind kind
     (void)bytes;
     bool clean = kind != UPLEG_RSET || code / 100 == 2;
     if (!clean || (upleg_owed(leg) == 0 && !keep(l)))
-        upleg_abort(leg, false);
+        part(leg);
 }
 
 static const struct upleg_user keeping_user = {.reply = on_cleaning_reply, .lost = on_kept_lost};
@@ -397,6 +421,7 @@ static bool keep(struct up_line *l)
     if (u->released || u->kept >= u->conf->keep)
         return false;
     l->role = LINE_KEPT;
+    upleg_marks(l->leg)->used = true;
     u->kept++;
     loop_timer_start(u->env.loop, &l->patience, u->conf->keep_us, patience_over, l);
     return true;
@@ -420,7 +445,7 @@ void upstream_put(struct upleg *leg)
         l->role = LINE_CLEANING;
         loop_timer_start(u->env.loop, &l->patience, 10 * (uint64_t)US_PER_S, patience_over, l);
     } else if (!keep(l)) {
-        upleg_abort(leg, false);
+        part(leg);
     }
 }
 
@@ -436,7 +461,7 @@ void upstream_release(struct upstream **up)
     for (struct up_line *l = u->lines; l; l = next) {
         next = l->next;
         if (l->role != LINE_DEAD) /* sessions that use one keep the runtime, and so this object, alive */
-            upleg_abort(l->leg, false);
+            part(l->leg);
     }
     bury_if_done(u);
 }

@@ -267,7 +267,8 @@ static void settle_signals(void)
     for (size_t i = 0; i < COUNT_OF(ignored); i++)
         (void)sigaction(ignored[i], &ignore, NULL);
     (void)sigaction(SIGCHLD, &standard, NULL);
-    (void)sigaction(SIGQUIT, &standard, NULL); /* shells leave it ignored in what they put in the background */
+    (void)sigaction(SIGQUIT, &standard,
+                    NULL); /* shells leave it ignored in what they put in the background */
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

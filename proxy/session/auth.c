@@ -60,6 +60,7 @@ static void forward(struct session *s, struct span line)
         leg_drop(s, true);
         cmd_answer(s, s->auth, SAY_NO_MEMORY);
         auth_end(s);
+        session_run(s);
     }
 }
 
@@ -133,6 +134,10 @@ void auth_reply(struct session *s, struct cmd *c, unsigned code, struct span byt
 {
     if (c != s->auth)
         return;
+    if (code / 100 == 3 && s->eof) { /* it did not wait for this reply, or will send nothing */
+        auth_give_up(s, SAY_OUT_OF_TURN);
+        return;
+    }
     if (code / 100 == 3) {
         c->state = CMD_BEGUN;
         s->mode = MODE_AUTH;

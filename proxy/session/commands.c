@@ -97,9 +97,9 @@ static void proceed_helo(struct session *s, struct cmd *c)
         return;
     }
     s->helo_done = true;
-    s->esmtp = c->command.verb == VERB_EHLO;
-    bool printed = s->esmtp ? ehlo_print(&c->reply, span_of(s->policy->hostname), &s->offered)
-                            : reply_print(&c->reply, 250, SPAN_NONE, span_of(s->policy->hostname));
+    bool printed = c->command.verb == VERB_EHLO
+                       ? ehlo_print(&c->reply, span_of(s->policy->hostname), &s->offered)
+                       : reply_print(&c->reply, 250, SPAN_NONE, span_of(s->policy->hostname));
     if (printed)
         c->state = CMD_DONE;
     else
@@ -176,12 +176,14 @@ static enum own_reply check_mail(struct session *s, struct cmd *c)
 
 static void proceed_mail(struct session *s, struct cmd *c)
 {
-    if (s->tx->discard) {
+    if (s->tx->lost) { /* the user's own connection, while the filters thought */
+        cmd_answer(s, c, SAY_UPSTREAM_LOST);
+    } else if (s->tx->discard) {
         cmd_answer(s, c, SAY_OK);
-        return;
+    } else {
+        c->state = CMD_READY;
+        leg_want(s, false);
     }
-    c->state = CMD_READY;
-    leg_want(s, false);
 }
 
 static enum own_reply check_rcpt(struct session *s, struct cmd *c)
@@ -195,24 +197,18 @@ static enum own_reply check_rcpt(struct session *s, struct cmd *c)
         session_count(s, SESSION_COUNT_TOO_MANY_RCPTS);
         return SAY_TOO_MANY_RCPTS;
     }
-    struct span domain = lower_copy(s->tx->arena, c->path.domain);
-    if (!domain.p)
-        return SAY_NO_MEMORY;
     s->tx->rcpt_offered++;
-    s->view.rcpt = c->path.mailbox;
-    s->view.rcpt_domain = domain;
-    return SAY_NONE;
+    return tx_show_rcpt(s, c) ? SAY_NONE : SAY_NO_MEMORY;
 }
 
 static void proceed_rcpt(struct session *s, struct cmd *c)
 {
-    if (!s->tx->discard) {
+    if (s->tx->lost)
+        tx_answer_rcpt(s, c, SAY_UPSTREAM_LOST);
+    else if (s->tx->discard)
+        tx_answer_rcpt(s, c, tx_add_rcpt(s, c->path.mailbox) ? SAY_OK : SAY_NO_MEMORY);
+    else
         c->state = CMD_READY;
-        return;
-    }
-    cmd_answer(s, c, tx_add_rcpt(s, c->path.mailbox) ? SAY_OK : SAY_NO_MEMORY);
-    if (s->run)
-        chain_reply(s->run, POSTERN_ON_RCPT_REPLY, c->path.mailbox, 250, false);
 }
 
 /* ---- DATA ---- */
@@ -276,18 +272,26 @@ static enum own_reply check_starttls(struct session *s, struct cmd *c)
     return s->policy->offer_starttls ? SAY_NONE : SAY_TLS_UNAVAILABLE;
 }
 
-/* What was said in the clear is forgotten (RFC 3207 4.2). */
+/* What was said in the clear is forgotten (RFC 3207 4.2), and so is the connection that believed it. */
+static void forget_client(struct session *s)
+{
+    tx_end(s);
+    if (s->view.user.n)
+        leg_end(s);
+    s->helo_done = false;
+    (void)!session_keep(&s->helo, &s->view.helo, SPAN_NONE); /* forgetting cannot fail */
+    (void)!session_keep(&s->user, &s->view.user, SPAN_NONE);
+}
+
 static void proceed_starttls(struct session *s, struct cmd *c)
 {
     struct buf b = {0};
-    tx_end(s);
     if (!own_reply_print(s, &b, SAY_TLS_READY)) {
         cmd_answer(s, c, SAY_NO_MEMORY);
         return;
     }
-    s->helo_done = false;
-    if (session_keep(&s->helo, &s->view.helo, SPAN_NONE)) /* forgetting cannot fail */
-        session_send(s, buf_span(&b));
+    forget_client(s);
+    session_send(s, buf_span(&b));
     buf_free(&b);
     s->mode = MODE_TLS;
     c->state = CMD_DONE; /* with nothing more to say */

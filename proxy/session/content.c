@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 
-#define PUMP_SLICE (64 * 1024)
+#define PUMP_SLICE ((size_t)64 * 1024)
 
 /* ---- receiving ---- */
 
@@ -26,6 +26,10 @@ void content_start(struct session *s, struct cmd *data)
 {
     struct tx *t = s->tx;
     struct buf b = {0};
+    if (s->eof) { /* it did not wait for this reply, or will send nothing */
+        cmd_answer(s, data, SAY_OUT_OF_TURN);
+        return;
+    }
     t->spool = spool_create(s->ops->budget(s->ctx), (size_t)s->policy->limits.body_memory);
     if (!t->spool || !own_reply_print(s, &b, SAY_START_CONTENT)) {
         buf_free(&b);
@@ -127,6 +131,8 @@ static void conclude(struct session *s, struct cmd *data, enum own_reply r, cons
         tx_note_own(s->tx, r);
     if (!s->tx->verdict)
         tx_decide(s->tx, verdict_of_code(own_reply_code(r)), where);
+    if (s->run && s->tx->stage != TX_RELEASED) /* else nobody knows what became of it */
+        chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, own_reply_code(r), false);
     cmd_answer(s, data, r);
     tx_end(s);
 }
@@ -158,8 +164,6 @@ static void content_over(struct session *s)
 
 static void discard(struct session *s, struct cmd *data)
 {
-    if (s->run)
-        chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, 250, false);
     tx_decide(s->tx, "discarded", s->tx->where ? s->tx->where : "end");
     conclude(s, data, SAY_OK, "end");
 }
@@ -187,12 +191,9 @@ void content_release(struct session *s, struct cmd *data)
 static void cut_off(struct session *s, enum own_reply r, const char *note)
 {
     struct cmd *data = s->first;
-    s->leg_lost = s->leg && upleg_marks(s->leg)->personal;
     leg_drop(s, true);
     s->tx->mail_sent = false;
     s->tx->note = note;
-    if (s->run)
-        chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, own_reply_code(r), false);
     conclude(s, data, r, "upstream");
 }
 
@@ -302,8 +303,6 @@ void content_leg_lost(struct session *s, const char *why, unsigned code, struct 
     }
     if (t->stage == TX_RELEASED)
         tx_decide(t, "unknown", "upstream");
-    if (s->run)
-        chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, t->stage == TX_RELEASED ? 0 : 451, false);
     conclude(s, data, SAY_CONTENT_LOST, "upstream");
 }
 

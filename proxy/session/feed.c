@@ -25,6 +25,17 @@ static void refuse_for_good(struct session *s, struct span *in, enum own_reply r
         s->eof = true; /* what still comes is thrown away */
 }
 
+/* A browser or a scanner: the lines that follow are its headers and its form, not its commands. */
+static bool other_protocol(struct span word)
+{
+    static const struct span words[] = {{"GET", 3},  {"POST", 4},    {"PUT", 3},
+                                        {"HEAD", 4}, {"CONNECT", 7}, {"OPTIONS", 7}};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (span_ieq(word, words[i]))
+            return true;
+    return false;
+}
+
 static enum own_reply command_refusal(const struct command *c, enum command_error e)
 {
     static const enum own_reply by_error[] = {
@@ -35,6 +46,8 @@ static enum own_reply command_refusal(const struct command *c, enum command_erro
         [COMMAND_HAS_ARGUMENT] = SAY_TAKES_NO_ARGUMENT,
         [COMMAND_UTF8] = SAY_BAD_COMMAND,
     };
+    if (other_protocol(c->word))
+        return SAY_OTHER_PROTOCOL;
     if (c->verb == VERB_BDAT)
         return SAY_BDAT_NOT_OFFERED; /* what follows is content, and must not be read as commands */
     if (verb_info(c->verb)->flags & VERB_IS_REFUSED)
@@ -61,6 +74,7 @@ static void take_command(struct session *s, struct span line, struct span *in)
         session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
         c->refusal = SAY_OUT_OF_TURN;
         in->n = 0;
+        s->eof = true; /* what still comes is thrown away */
     } else if (last_of_group) {
         s->turn_over = true;
     }

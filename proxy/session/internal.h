@@ -126,12 +126,11 @@ struct session {
     struct sasl_user *sasl; /* during AUTH */
     struct cmd *auth;       /* the AUTH command under way */
 
-    bool thinking;   /* a filter's verdict is out */
     bool leg_asked;  /* upstream_get without its answer */
     bool leg_lost;   /* the authenticated connection is gone: the session cannot go on */
     bool turn_over;  /* a command was sent after which the client must wait for the reply */
     bool held_input; /* session_feed left bytes that are to come again */
-    bool running, again, in_tls, helo_done, esmtp, eof, gone, draining;
+    bool running, again, in_tls, helo_done, eof, gone, draining;
     uint64_t idle_since_us, timer_us, greet_by_us;
     unsigned errors, junk, transactions;
     char *helo, *user; /* behind view.helo, view.user */
@@ -152,7 +151,6 @@ MUST_CHECK struct cmd *queue_add(struct session *s, struct span line); /* NULL: 
 bool queue_full(const struct session *s);
 void queue_clear(struct session *s);
 void session_run(struct session *s); /* whatever can go on now, goes on; safe from anywhere */
-bool session_quiet(const struct session *s);
 void cmd_answer(struct session *s, struct cmd *c, enum own_reply r);
 void cmd_answer_bytes(struct session *s, struct cmd *c, struct span bytes); /* a whole reply */
 
@@ -186,6 +184,10 @@ void tx_forget_notes(struct tx *t);
 void tx_note_own(struct tx *t, enum own_reply r);
 void tx_note_verdict(struct tx *t, const struct verdict *v, const char *where);
 MUST_CHECK bool tx_add_rcpt(struct session *s, struct span mailbox);
+MUST_CHECK bool tx_show_rcpt(struct session *s, const struct cmd *c);
+void tx_hide_rcpt(struct session *s);
+void tx_tell_rcpt(struct session *s, const struct cmd *c, unsigned code, bool from_upstream);
+void tx_answer_rcpt(struct session *s, struct cmd *c, enum own_reply r);
 const char *verdict_of_code(unsigned code);
 MUST_CHECK struct span lower_copy(struct arena *a, struct span s);
 
@@ -213,8 +215,8 @@ void auth_end(struct session *s);
 /* leg.c */
 void leg_want(struct session *s, bool fresh);
 void leg_give_back(struct session *s); /* cleaned by RSET if need be; or kept, when it is personal */
-void leg_drop(struct session *s, bool reset);
-void leg_end(struct session *s); /* the session's last word to it */
+void leg_drop(struct session *s, bool with_reset); /* without it a personal session cannot go on */
+void leg_end(struct session *s);                   /* the session's last word to it */
 void leg_send_ready(struct session *s);
 
 #endif

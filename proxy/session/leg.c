@@ -27,27 +27,36 @@ static void put(struct session *s)
     s->ops->upstream_put(s->ctx, u);
 }
 
-void leg_drop(struct session *s, bool reset)
+void leg_drop(struct session *s, bool with_reset)
 {
     if (!s->leg)
         return;
-    upleg_abort(s->leg, reset);
+    s->leg_lost = upleg_marks(s->leg)->personal;
+    upleg_abort(s->leg, with_reset);
     put(s);
 }
 
 /* A personal leg is of no use to anybody else: QUIT, whose answer nobody waits for. */
 void leg_end(struct session *s)
 {
-    if (s->leg && !upleg_command(s->leg, UPLEG_QUIT, SPAN_LIT("QUIT"), NULL))
-        upleg_abort(s->leg, true);
-    leg_drop(s, false);
+    if (!s->leg)
+        return;
+    bool said = upleg_command(s->leg, UPLEG_QUIT, SPAN_LIT("QUIT"), NULL);
+    upleg_abort(s->leg, !said);
+    put(s);
+}
+
+/* false: RSET may not follow before the replies are there, or there is no memory. */
+static bool reset(struct upleg *u)
+{
+    bool pipelining = upleg_offer(u)->caps & CAP_PIPELINING;
+    return (pipelining || upleg_owed(u) == 0) && upleg_command(u, UPLEG_RSET, SPAN_LIT("RSET"), NULL);
 }
 
 /* In the middle of content nothing may look like its end, so the connection goes; else RSET cleans it. */
 void leg_give_back(struct session *s)
 {
     struct tx *t = s->tx;
-    bool personal = s->leg && upleg_marks(s->leg)->personal;
     if (s->leg_asked) {
         s->ops->upstream_cancel(s->ctx);
         s->leg_asked = false;
@@ -57,24 +66,11 @@ void leg_give_back(struct session *s)
     for (struct cmd *c = s->first; c; c = c->next)
         upleg_forget(s->leg, c);
     bool mid_content = t->stage == TX_PUMPING || t->stage == TX_OPENING || t->stage == TX_RELEASED;
-    if (t->mail_sent && mid_content) {
+    if (t->mail_sent && mid_content)
         leg_drop(s, t->stage == TX_PUMPING);
-        s->leg_lost = personal;
-        return;
-    }
-    upleg_marks(s->leg)->used = true;
-    bool pipelining = upleg_offer(s->leg)->caps & CAP_PIPELINING;
-    if (t->mail_sent && !pipelining && upleg_owed(s->leg)) {
-        leg_drop(s, false); /* RSET may not follow before the replies are there */
-        s->leg_lost = personal;
-        return;
-    }
-    if (t->mail_sent && !upleg_command(s->leg, UPLEG_RSET, SPAN_LIT("RSET"), NULL)) {
+    else if (t->mail_sent && !reset(s->leg))
         leg_drop(s, false);
-        s->leg_lost = personal;
-        return;
-    }
-    if (!personal)
+    else if (!upleg_marks(s->leg)->personal)
         put(s);
 }
 
@@ -133,6 +129,16 @@ static void send_one(struct session *s, struct cmd *c)
     buf_free(&b);
 }
 
+/* The transaction ends before its last recipients were sent: they belong to none any more. */
+static void end_early(struct session *s)
+{
+    phases_stop(s);
+    for (struct cmd *c = s->first; c; c = c->next)
+        if (c->command.verb == VERB_RCPT && (c->state == CMD_BEGUN || c->state == CMD_READY))
+            tx_answer_rcpt(s, c, SAY_NEED_MAIL);
+    tx_end(s);
+}
+
 /* The server that was got may offer less than the one that EHLO was answered from. */
 static bool can_carry(const struct session *s)
 {
@@ -150,13 +156,11 @@ void leg_send_ready(struct session *s)
             return;
         if (c->command.verb == VERB_AUTH) {
             auth_send(s, c);
-        } else if (!s->tx) {
-            cmd_answer(s, c, SAY_NEED_MAIL);
         } else if (!can_carry(s)) {
             tx_note_own(s->tx, SAY_UPSTREAM_CHANGED);
             tx_decide(s->tx, "deferred", "upstream");
             cmd_answer(s, c, SAY_UPSTREAM_CHANGED);
-            tx_end(s);
+            end_early(s);
         } else {
             send_one(s, c);
         }
@@ -184,17 +188,6 @@ static void mail_reply(struct session *s, struct cmd *c, unsigned code, struct s
     tx_decide(s->tx, verdict_of_code(code), "upstream");
 }
 
-static void tell_rcpt(struct session *s, const struct cmd *c, unsigned code)
-{
-    struct span rcpt = s->view.rcpt, domain = s->view.rcpt_domain;
-    struct span lower = lower_copy(s->tx->arena, c->path.domain);
-    s->view.rcpt = c->path.mailbox;
-    s->view.rcpt_domain = lower;
-    chain_reply(s->run, POSTERN_ON_RCPT_REPLY, c->path.mailbox, code, true);
-    s->view.rcpt = rcpt;
-    s->view.rcpt_domain = domain;
-}
-
 static void rcpt_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes)
 {
     if (code / 100 == 2 && !tx_add_rcpt(s, c->path.mailbox)) {
@@ -204,8 +197,9 @@ static void rcpt_reply(struct session *s, struct cmd *c, unsigned code, struct s
         return;
     }
     cmd_answer_bytes(s, c, bytes);
-    if (s->run)
-        tell_rcpt(s, c, code);
+    tx_tell_rcpt(s, c, code, true);
+    if (code / 100 == 2)
+        s->tx->mail_sent = true; /* whatever it said to MAIL: it has a transaction to be cleaned of */
     if (s->tx->refused)
         return;
     if (code / 100 != 2 && !s->view.rcpt_count) {
@@ -251,7 +245,7 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
         content_leg_reply(s, kind, code, bytes);
     }
     if (s->tx && s->tx->refused && !first_unanswered(s))
-        tx_end(s);
+        end_early(s);
     if (s->mode != MODE_OVER)
         session_run(s);
 }
@@ -259,10 +253,11 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
 /* ---- losing it ---- */
 
 /* A kept connection may be closed by the server at any time. Once, and only while the client has seen nothing
- * of this transaction, all of it is sent again over a fresh one. */
+ * of this transaction, all of it is sent again over a fresh one; never in place of a personal one. */
 static bool try_again(struct session *s, struct cmd *c, bool was_used)
 {
-    if (!was_used || !s->tx || s->tx->retried || !c || c->command.verb != VERB_MAIL || c->state != CMD_SENT)
+    if (!was_used || s->leg_lost || !s->tx || s->tx->retried || !c || c->command.verb != VERB_MAIL ||
+        c->state != CMD_SENT)
         return false;
     s->tx->retried = true;
     s->tx->mail_sent = false;

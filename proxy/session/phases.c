@@ -56,6 +56,12 @@ static void refuse_connection(struct session *s, const struct verdict *v)
     session_over(s, SESSION_CLOSE_FLUSH, "refused by a filter");
 }
 
+/* 421 promises to (RFC 5321 3.8). */
+static bool hangs_up(const struct verdict *v)
+{
+    return v->action == POSTERN_DISCONNECT || v->code == 421;
+}
+
 static void answer_verdict(struct session *s, struct cmd *c, const struct verdict *v)
 {
     struct buf b = {0};
@@ -65,7 +71,7 @@ static void answer_verdict(struct session *s, struct cmd *c, const struct verdic
     else
         cmd_answer(s, c, SAY_NO_MEMORY);
     buf_free(&b);
-    if (v->action == POSTERN_DISCONNECT)
+    if (hangs_up(v))
         c->closes = true;
 }
 
@@ -78,7 +84,7 @@ static void refuse_command(struct session *s, struct cmd *c, const struct verdic
         report_session(s, v);
     answer_verdict(s, c, v);
     if (s->phase == POSTERN_ON_RCPT)
-        chain_reply(s->run, POSTERN_ON_RCPT_REPLY, s->view.rcpt, v->code, false);
+        tx_tell_rcpt(s, c, v->code, false);
     if (s->phase == POSTERN_ON_END)
         chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, v->code, false);
     if (s->phase == POSTERN_ON_AUTH && !s->tx) {
@@ -103,7 +109,7 @@ static bool take_verdict(struct session *s, struct cmd *c, const struct verdict 
             refuse_connection(s, v);
         return false;
     case POSTERN_DISCARD:
-        if (s->tx) {
+        if (s->tx && !s->tx->discard) { /* the first such wish is the reason */
             s->tx->discard = true;
             tx_note_verdict(s->tx, v, phase_names[s->phase]);
         }
@@ -135,18 +141,22 @@ static struct span phase_text(const struct session *s)
     }
 }
 
-static void count_time(struct session *s)
-{
-    if (s->tx)
-        s->tx->filter_us += session_now(s) - s->asked_us;
-}
-
 static void phases_done(struct session *s, struct cmd *c)
 {
     if (c)
         cmd_proceed(s, c);
     else
         session_greet(s);
+}
+
+/* true: go on with the next phase. */
+static bool phase_over(struct session *s, const struct verdict *v)
+{
+    if (s->tx)
+        s->tx->filter_us += session_now(s) - s->asked_us;
+    s->phases &= ~PHASE_BIT(s->phase);
+    tx_hide_rcpt(s);
+    return take_verdict(s, s->asking, v);
 }
 
 /* Asks the chain phase by phase. false: a filter thinks, or the answer is given. */
@@ -156,13 +166,9 @@ static bool ask_on(struct session *s)
         struct verdict v = {.action = POSTERN_CONTINUE};
         s->phase = (enum postern_phase)__builtin_ctz(s->phases);
         s->asked_us = session_now(s);
-        if (s->run && chain_phase(s->run, s->phase, phase_text(s), &v) == CHAIN_PENDING) {
-            s->thinking = true;
+        if (s->run && chain_phase(s->run, s->phase, phase_text(s), &v) == CHAIN_PENDING)
             return false;
-        }
-        count_time(s);
-        s->phases &= ~PHASE_BIT(s->phase);
-        if (!take_verdict(s, s->asking, &v))
+        if (!phase_over(s, &v))
             return false;
     }
     return true;
@@ -188,8 +194,9 @@ static void take_headers_verdict(struct session *s, const struct verdict *v)
         t->discard = true;
     else if (!verdict_print(s, &t->refusal, v))
         t->violation = SAY_NO_MEMORY;
-    if (v->action == POSTERN_DISCONNECT && s->first)
+    if (hangs_up(v))
         s->first->closes = true;
+    spool_destroy(&t->spool); /* nobody will read it */
 }
 
 /* The chain's late answer. */
@@ -203,12 +210,10 @@ static void chain_answered(void *ctx, const struct verdict *v)
         take_headers_verdict(s, v);
         s->held_input = false;
         s->ops->resume(s->ctx);
+        session_arm(s);
         return;
     }
-    s->thinking = false;
-    count_time(s);
-    s->phases &= ~PHASE_BIT(s->phase);
-    if (take_verdict(s, s->asking, v) && ask_on(s))
+    if (phase_over(s, v) && ask_on(s))
         phases_done(s, s->asking);
     if (s->mode != MODE_OVER)
         session_run(s);
@@ -232,7 +237,6 @@ void phases_stop(struct session *s)
 {
     if (s->run)
         chain_cancel(s->run);
-    s->thinking = false;
     s->phases = 0;
 }
 

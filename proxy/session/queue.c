@@ -2,7 +2,7 @@
 /* The queue of commands, and the loop that moves a session on.
  *
  *        first            next            last
- *   [ DONE ][ SENT ][ SENT ][ QUEUED ][ QUEUED ]      only RCPT begins while commands before it are
+ *   [ DONE ][ SENT ][ SENT ][ QUEUED ][ QUEUED ]      only RCPT begins while MAIL and RCPTs before it are
  *      `-> client                                     unanswered; all others wait until they are first
  *
  * A cmd is owned by the queue and dies when its reply has left, or with the session. */
@@ -114,8 +114,8 @@ static void flush_replies(struct session *s)
         (void)too_many_errors(s, c);
         session_send(s, buf_span(&c->reply));
         bool closes = c->closes;
-        if (verb_info(c->command.verb)->flags & VERB_IS_SYNC)
-            s->turn_over = false;
+        if (!c->next && verb_info(c->command.verb)->flags & VERB_IS_SYNC)
+            s->turn_over = false; /* else it is the turn of a command behind this one that counts */
         pop_first(s);
         s->idle_since_us = session_now(s);
         if (closes) {
@@ -132,9 +132,10 @@ static bool may_begin(const struct session *s)
 {
     const struct cmd *c = s->next;
     if (!c || s->phases || s->auth || s->mode == MODE_OVER || s->mode == MODE_NEW || s->mode == MODE_TLS ||
-        s->ops->full(s->ctx))
+        s->gone || s->ops->full(s->ctx))
         return false;
-    return c == s->first || (c->command.verb == VERB_RCPT && !c->refusal);
+    bool in_envelope = s->tx && s->tx->stage == TX_ENVELOPE; /* else what is unanswered is a message */
+    return c == s->first || (c->command.verb == VERB_RCPT && !c->refusal && in_envelope);
 }
 
 static void begin_next(struct session *s)
@@ -152,16 +153,18 @@ static void begin_next(struct session *s)
         cmd_begin(s, c);
 }
 
-bool session_quiet(const struct session *s)
+static bool quiet(const struct session *s)
 {
     return !s->first && !s->phases && s->mode == MODE_COMMAND;
 }
 
 static void end_if_due(struct session *s)
 {
-    if (!session_quiet(s))
+    if (s->gone && !s->tx)
+        session_over(s, SESSION_CLOSE_FLUSH, "the client left");
+    if (!quiet(s))
         return;
-    if (s->eof || s->gone) {
+    if (s->eof) {
         session_over(s, SESSION_CLOSE_FLUSH, "the client left");
     } else if (s->draining && !s->tx) {
         struct buf b = {0};

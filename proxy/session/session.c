@@ -11,8 +11,8 @@
 
 #include <stdlib.h>
 
-#define LINE_FLOOD_AT (64 * 1024)
-#define GREET_POLL_US (50 * US_PER_MS)
+#define LINE_FLOOD_AT ((size_t)64 * 1024)
+#define GREET_POLL_US (50 * (uint64_t)US_PER_MS)
 
 /* ---- small services ---- */
 
@@ -55,13 +55,22 @@ void session_error(struct session *s)
 
 /* ---- time ---- */
 
+/* What is awaited is a command, the response to a challenge, or that replies are read: before that, no other
+ * command begins. */
+static bool client_turn(const struct session *s)
+{
+    if (s->auth)
+        return s->auth->state == CMD_BEGUN;
+    return s->mode == MODE_COMMAND && (!s->first || s->first->state == CMD_QUEUED);
+}
+
 /* The moment at which somebody has taken too long; 0: nobody whom this session watches. Filters and upstream
  * replies have deadlines of their own. */
 static uint64_t deadline(const struct session *s)
 {
     const struct session_limits *l = &s->policy->limits;
     if (s->mode == MODE_NEW)
-        return s->phases ? 0 : session_now(s) + GREET_POLL_US;
+        return s->phases || s->leg_asked ? 0 : session_now(s) + GREET_POLL_US;
     if (s->tx && s->tx->stage == TX_RECEIVING) {
         uint64_t content = s->tx->progress_us + l->content_us;
         uint64_t idle = s->leg ? s->tx->kept_us + l->upstream_idle_us : UINT64_MAX;
@@ -69,8 +78,7 @@ static uint64_t deadline(const struct session *s)
     }
     if (s->tx && s->tx->stage == TX_PUMPING)
         return s->tx->progress_us + l->content_us;
-    bool client_turn = (s->mode == MODE_COMMAND && !s->first) || (s->auth && s->auth->state != CMD_SENT);
-    return client_turn ? s->idle_since_us + l->command_us : 0;
+    return client_turn(s) ? s->idle_since_us + l->command_us : 0;
 }
 
 /* The timer is left running where it would only move to a later moment: session_timeout looks again. */
@@ -255,7 +263,8 @@ void session_drain(struct session *s)
     if (s->mode == MODE_OVER)
         return;
     s->draining = true;
-    session_run(s);
+    if (s->mode != MODE_NEW) /* the greeting will say so */
+        session_run(s);
 }
 
 void session_kill(struct session *s)
@@ -267,11 +276,6 @@ void session_kill(struct session *s)
         session_send(s, buf_span(&b));
     buf_free(&b);
     session_over(s, SESSION_CLOSE_FLUSH, "shutting down");
-}
-
-bool session_idle(const struct session *s)
-{
-    return session_quiet(s) && !s->tx;
 }
 
 const char *session_counter_name(enum session_counter c)

@@ -140,6 +140,5 @@ void session_gone(struct session *s); /* the client is not there any more */
 void session_upstream(struct session *s, struct upleg *u, const char *why);
 void session_drain(struct session *s); /* no new transactions: idle ones get 421, others when they are done */
 void session_kill(struct session *s);  /* now: 421, no end is released */
-bool session_idle(const struct session *s); /* no command and no transaction */
 
 #endif

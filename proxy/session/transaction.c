@@ -10,14 +10,11 @@
 
 #include <stdlib.h>
 
-#define TX_ARENA_MAX (4u * 1024 * 1024)
+#define TX_ARENA_MAX ((size_t)4 * 1024 * 1024)
 
 struct span lower_copy(struct arena *a, struct span s)
 {
-    struct span copy = arena_span(a, s);
-    if (!copy.p)
-        return copy;
-    char *p = arena_alloc(a, s.n + 1);
+    char *p = arena_alloc(a, s.n + 1); /* one more, so that also an empty text has its place */
     if (!p)
         return SPAN_NONE;
     for (size_t i = 0; i < s.n; i++)
@@ -94,6 +91,37 @@ bool tx_add_rcpt(struct session *s, struct span mailbox)
     return true;
 }
 
+/* Filters see a recipient while they are asked or told about it; its text goes with its command. */
+bool tx_show_rcpt(struct session *s, const struct cmd *c)
+{
+    s->view.rcpt = c->path.mailbox;
+    s->view.rcpt_domain = lower_copy(s->tx->arena, c->path.domain);
+    return s->view.rcpt_domain.p != NULL;
+}
+
+void tx_hide_rcpt(struct session *s)
+{
+    s->view.rcpt = s->view.rcpt_domain = SPAN_NONE;
+}
+
+/* The filters hear what became of a recipient, perhaps while they think about another one. */
+void tx_tell_rcpt(struct session *s, const struct cmd *c, unsigned code, bool from_upstream)
+{
+    struct span rcpt = s->view.rcpt, domain = s->view.rcpt_domain;
+    if (!s->run)
+        return;
+    (void)!tx_show_rcpt(s, c);
+    chain_reply(s->run, POSTERN_ON_RCPT_REPLY, c->path.mailbox, code, from_upstream);
+    s->view.rcpt = rcpt;
+    s->view.rcpt_domain = domain;
+}
+
+void tx_answer_rcpt(struct session *s, struct cmd *c, enum own_reply r)
+{
+    cmd_answer(s, c, r);
+    tx_tell_rcpt(s, c, own_reply_code(r), false);
+}
+
 /* ---- what will stand in the log ---- */
 
 const char *verdict_of_code(unsigned code)
@@ -139,8 +167,11 @@ void tx_note_own(struct tx *t, enum own_reply r)
     t->reply_text = span_of(own_reply_text(r));
 }
 
+/* The message goes on after all; what makes it go nowhere in the end stays. */
 void tx_forget_notes(struct tx *t)
 {
+    if (t->discard)
+        return;
     t->verdict = t->where = t->filter = NULL;
     t->code = 0;
     t->reply_text = t->rule = SPAN_NONE;
@@ -174,7 +205,9 @@ static void report(struct session *s)
 {
     struct tx *t = s->tx;
     bool undelivered = t->stage == TX_RELEASED && s->gone;
-    if (!t->verdict)
+    if (!t->verdict && t->stage == TX_RELEASED)
+        tx_decide(t, "unknown", "upstream");
+    else if (!t->verdict)
         tx_decide(t, "aborted", t->stage == TX_ENVELOPE ? "envelope" : "content");
     struct session_report r = {
         .view = &s->view,
@@ -205,6 +238,14 @@ static void report(struct session *s)
     s->ops->report(s->ctx, &r);
 }
 
+/* Those that saw the end of the message and no outcome: whether it was released is all that is known. */
+static void end_filters(struct session *s)
+{
+    unsigned code = s->tx->stage == TX_RELEASED ? 0 : own_reply_code(SAY_UPSTREAM_LOST);
+    chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, code, false);
+    chain_abort(s->run);
+}
+
 /* The one end of a transaction. Harmless without one. */
 void tx_end(struct session *s)
 {
@@ -215,10 +256,11 @@ void tx_end(struct session *s)
         phases_stop(s);
     report(s);
     if (s->run)
-        chain_abort(s->run);
+        end_filters(s);
     leg_give_back(s);
     s->tx = NULL;
-    s->view.sender = s->view.sender_domain = s->view.rcpt = s->view.rcpt_domain = SPAN_NONE;
+    tx_hide_rcpt(s);
+    s->view.sender = s->view.sender_domain = SPAN_NONE;
     s->view.rcpts = NULL;
     s->view.rcpt_count = 0;
     s->view.message_bytes = 0;

@@ -39,7 +39,8 @@ struct upleg {
     struct ehlo offer;
     struct upleg_marks marks;
     bool in_tls, securing;
-    bool content; /* between the 354 and the end of the message */
+    bool content;   /* between the 354 and the end of the message */
+    bool premature; /* the reply under way began while none was owed: it answers nothing */
 };
 
 /* Which classes of reply (2yz … 5yz as bits 2 … 5) a command may have, and which deadline it has. */
@@ -298,6 +299,10 @@ static void deliver(struct upleg *u, unsigned code, struct span bytes)
     }
     if (o.kind == UPLEG_DATA && code / 100 == 3)
         u->content = true;
+    if (u->content && o.forgotten) {
+        die(u, true, "the server waits for content that nobody has", 0, SPAN_NONE);
+        return;
+    }
     if (own_steps[o.kind])
         own_steps[o.kind](u, code, bytes);
     else if (code == 421)
@@ -341,15 +346,15 @@ void upleg_feed(struct upleg *u, struct span bytes)
         }
         if (speaks_into_content(u, bytes)) {
             die(u, true, "the server replied in the middle of the content", 0, SPAN_NONE);
-        } else if (answerable) {
+        } else if (answerable && !u->premature) {
             answerable--;
             deliver(u, u->parser.code, u->parser.bytes);
         } else {
             unexpected(u, u->parser.code, u->parser.bytes);
         }
     }
-    if (u->state != AT_DEAD && !answerable && u->owed_count && reply_partial(&u->parser))
-        die(u, true, "the server began a reply before the command", 0, SPAN_NONE);
+    if (!answerable && reply_partial(&u->parser))
+        u->premature = true;
 }
 
 void upleg_drained(struct upleg *u)
@@ -406,11 +411,6 @@ void *upleg_owner(const struct upleg *u)
 size_t upleg_owed(const struct upleg *u)
 {
     return u->owed_count;
-}
-
-bool upleg_in_tls(const struct upleg *u)
-{
-    return u->in_tls;
 }
 
 bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void *tag)

@@ -85,7 +85,6 @@ bool upleg_was_securing(const struct upleg *u);        /* it died while TLS was 
 void *upleg_owner(const struct upleg *u);              /* the ctx that it was created with */
 const struct ehlo *upleg_offer(const struct upleg *u); /* after READY */
 size_t upleg_owed(const struct upleg *u);              /* replies that are still to come */
-bool upleg_in_tls(const struct upleg *u);
 /* Sends "line" CRLF and owes a reply to it. false: no memory, or dead. */
 MUST_CHECK bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void *tag);
 /* Nobody waits for these replies any more: they are still owed, and then ignored. */
@@ -101,7 +100,7 @@ void upleg_abort(struct upleg *u, bool reset);
 /* Bookkeeping of the user's side that goes with the connection. */
 struct upleg_marks {
     bool personal; /* authenticated: belongs to one session */
-    bool used;     /* carried a transaction before: may be closed by the server at any time */
+    bool used;     /* was kept before: may be closed by the server at any time */
 };
 struct upleg_marks *upleg_marks(struct upleg *u);
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line: -c, -t, -T, exit codes; every error of a configuration in one run."""
+import json
 import re
 import unittest
 
@@ -104,6 +105,13 @@ class CommandLine(Case):
             self.assertIn(word, done.stdout)
         again = run("-T", "-c", self.write(done.stdout))
         self.assertEqual((again.returncode, again.stdout), (0, done.stdout), again.stderr)
+
+    def test_json_schema(self):
+        done = run("-S")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        schema = json.loads(done.stdout)
+        self.assertIn("$schema", schema)
+        self.assertTrue({"workers", "listeners", "upstreams", "policies", "filters"} <= set(schema["properties"]))
 
     def test_port_in_use(self):
         sink = self.sink()

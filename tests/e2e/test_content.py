@@ -146,7 +146,7 @@ class Content(Case):
     def test_refused_at_mail_costs_no_upstream_connection(self):
         sink = self.sink()
         p = self.gate(sink)
-        before = sink.connections
+        before = self.connections_after_probe(sink)
         for _ in range(5):
             with self.client(p) as c:
                 c.hello()

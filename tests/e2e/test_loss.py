@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The loss oracle: whatever dies under load, what was acknowledged is there once, what was refused is not."""
+"""The loss oracle: whatever dies under load, what was acknowledged is there once, what was refused is not.
+
+A 4xx behind the end of a message may mean that the outcome is unknown (the client tries again, and a duplicate is
+the lesser evil). That is right only where the upstream or postern as a whole was lost: see `doubts`.
+"""
 import collections
 import contextlib
 import os
@@ -24,7 +28,7 @@ class Load:
         self.port = port
         self.stop = threading.Event()
         self.lock = threading.Lock()
-        self.outcome = {}  # nonce -> "accepted", "refused", "unknown"
+        self.outcome = {}  # nonce -> accepted, deferred, refused, unknown
         self.threads = [threading.Thread(target=self.client, args=(n,)) for n in range(clients)]
 
     def __enter__(self):
@@ -57,7 +61,7 @@ class Load:
         c.say("DATA", 354)
         self.note(nonce, "unknown")
         reply = c.content(f"Subject: {subject}\r\nX-Nonce: {nonce}\r\n\r\n" + ("x" * 70 + "\r\n") * (size // 72))
-        self.note(nonce, "accepted" if reply.code == 250 else "refused")
+        self.note(nonce, {2: "accepted", 4: "deferred", 5: "refused"}[reply.code // 100])
 
     def note(self, nonce, outcome):
         with self.lock:
@@ -81,9 +85,10 @@ class Loss(Case):
             counts[head.partition("X-Nonce: ")[2][:32]] += 1
         return counts
 
-    def check(self, load, sink, least):
+    def check(self, load, sink, least, doubts=False):
         counts = self.stored(sink)
-        accepted, refused = load.having("accepted"), load.having("refused")
+        accepted = load.having("accepted")
+        refused = load.having("refused") | (set() if doubts else load.having("deferred"))
         self.assertGreater(len(accepted), least, "too little happened for a proof")
         self.assertEqual({n: counts[n] for n in accepted if counts[n] != 1}, {}, "acknowledged, and not there once")
         self.assertEqual({n for n in refused if counts[n]}, set(), "refused, and yet there")
@@ -92,6 +97,7 @@ class Loss(Case):
     def test_workers_killed_under_load(self):
         sink = self.sink(delay=0.002)
         p = self.gate(sink)
+        p.deaths_expected = True
         killed = 0
         with Load(p.port, 8) as load:
             end = time.monotonic() + 12
@@ -113,7 +119,7 @@ class Loss(Case):
                 p.log_file.rename(p.log_file.with_suffix(f".{time.monotonic_ns()}"))
                 p.start()
             time.sleep(1)
-        self.check(load, sink, 50)
+        self.check(load, sink, 50, doubts=True)
 
     def test_stopped_and_reloaded_under_load(self):
         sink = self.sink(delay=0.002)

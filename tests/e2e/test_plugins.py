@@ -278,6 +278,7 @@ class Loading(Plugins):
                          **with_filters("x", x={"plugin": "refuse", "phase": "mail"}))
         self.assertEqual(self.last(p), ("MAIL", 550))
         self.assertIn("generation", p.reload())
+        p.deaths_expected = True
         os.kill(p.workers()[0], 9)
         net.wait_until(lambda: self.answer(p) == ("MAIL", 550), 10, "the new worker", 0.1)
 

@@ -27,7 +27,7 @@ class Greeting(Case):
     def test_greets_by_its_own_name_without_an_upstream_connection_per_client(self):
         sink = self.sink()
         p = self.postern(sink)
-        before = sink.connections
+        before = self.connections_after_probe(sink)
         for _ in range(5):
             with self.client(p) as c:
                 self.assertTrue(c.expect(220).text.startswith("gate.example.org"))

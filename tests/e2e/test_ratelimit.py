@@ -140,6 +140,7 @@ class Memory(Limits):
     def test_counters_survive_the_death_of_a_worker(self):
         p = self.gate(self.sink(), ratelimit(**{"per-sender": limit()}))
         self.assertEqual(self.codes(p, 4), [250] * 4)
+        p.deaths_expected = True
         old = p.workers()
         os.kill(old[0], signal.SIGKILL)
         net.wait_until(lambda: p.workers() and not set(p.workers()) & set(old), 10, "a new worker")

@@ -335,8 +335,7 @@ class Faults(Case):
     def test_upstream_connections_are_reused_and_clean(self):
         sink = self.sink()
         p = self.postern(sink)
-        net.wait_until(lambda: sink.connections, 5, "the probe")
-        before = sink.connections
+        before = self.connections_after_probe(sink)
         for i in range(10):
             with self.client(p) as c:
                 c.hello()

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 import tempfile
+import time
 import unittest
 
 from tests.support import net
@@ -71,6 +72,12 @@ class Case(unittest.TestCase):
         client = self.client(where, **options)
         client.hello()
         return client
+
+    def connections_after_probe(self, sink):
+        """How many connections the sink has seen, once the daemon's first look at it is over."""
+        net.wait_until(lambda: any("EHLO" in line for line in sink.commands()), 10, "the probe", 0.05)
+        time.sleep(0.1)
+        return sink.connections
 
     def only_message(self, sink):
         messages = sink.messages()

@@ -6,7 +6,8 @@
         p.transactions()[-1]["verdict"]
 
 The build folder is $POSTERN_BUILD, else build/ of the checkout. Leaving the `with` block stops the daemon by
-SIGTERM and checks that it ended well: exit code 0, no worker lost unasked, nothing found by the sanitizers.
+SIGTERM and checks that it ended well: exit code 0, no worker lost unasked (a test that kills some sets
+`deaths_expected`), nothing found by the sanitizers, and a log of printable ASCII lines.
 """
 import contextlib
 import copy
@@ -24,6 +25,7 @@ BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD") or ROOT / "build").resolve(
 SANITIZERS = ("AddressSanitizer", "LeakSanitizer", "UndefinedBehaviorSanitizer", "runtime error:")
 FIELD = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
 READY = re.compile(r'^postern: ready$|"msg":"(postern: )?ready"', re.M)
+PRINTABLE = re.compile(r"[\x20-\x7e]*")
 PLAIN_SCALAR = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*|\d+(\.\d+)?|\d+[A-Za-z]+|\d+/\d+[smhd]")
 
 
@@ -107,6 +109,7 @@ class Postern:
             self.write(name, text)
         self.configure(settings)
         self.process = None
+        self.deaths_expected = False
 
     # ---- its files ----
 
@@ -186,6 +189,12 @@ class Postern:
         if found:
             where = min(log.index(s) for s in found)
             raise AssertionError(f"{found} in the log:\n{log[max(0, where - 300):where + 6000]}")
+        strange = [line for line in log.splitlines() if not PRINTABLE.fullmatch(line)]
+        if strange:
+            raise AssertionError(f"not printable ASCII: {strange[:3]!r}")
+        died = [line for line in self.log_lines("event=worker_ended") if "exit=0" not in line]
+        if died and not self.deaths_expected:
+            raise AssertionError(f"workers died: {died}\n{log[-4000:]}")
 
     @property
     def pid(self):

@@ -130,6 +130,15 @@ static void world_lost(void *ctx, struct upleg *u, const char *why, unsigned cod
     session_upstream(w->session, NULL, why);
 }
 
+/* Nothing is kept here: who owes nothing is told goodbye. */
+static void world_part(struct upleg *u)
+{
+    if (upleg_owed(u))
+        return;
+    (void)!upleg_command(u, UPLEG_QUIT, SPAN_LIT("QUIT"), NULL);
+    upleg_abort(u, false);
+}
+
 static void world_cleaned(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,
                           struct span bytes)
 {
@@ -138,8 +147,7 @@ static void world_cleaned(void *ctx, struct upleg *u, enum upleg_kind kind, void
     (void)tag;
     (void)code;
     (void)bytes;
-    if (upleg_owed(u) == 0)
-        upleg_abort(u, false);
+    world_part(u);
 }
 
 static const struct upleg_user world_waiting = {
@@ -233,8 +241,7 @@ static void world_upstream_put(void *ctx, struct upleg *u)
     if (upleg_dead(u))
         return;
     upleg_use(u, &world_waiting, w);
-    if (upleg_owed(u) == 0)
-        upleg_abort(u, false);
+    world_part(u);
 }
 
 static const struct session_policy *world_policy_get(void *ctx)
