@@ -30,6 +30,7 @@ struct relay {
     uint64_t tls_handshake_us;
     struct loop_timer timer;
     struct loop_deferred burial;
+    uint32_t limits_logged; /* bits of enum session_counter */
     bool over;
 };
 
@@ -37,8 +38,10 @@ struct relays {
     struct relays_env env;
     struct relay *first;
     size_t count;
+    uint32_t began_ms; /* of this worker; wraps */
     uint64_t serial;
     bool draining;
+    bool full; /* and the log says so */
     size_t counters[SESSION_COUNTERS];
     size_t count_sessions, count_full;
 };
@@ -54,6 +57,7 @@ struct relays *relays_create(const struct relays_env *env)
     if (!r)
         return NULL;
     r->env = *env;
+    r->began_ms = (uint32_t)(clock_wall_us() / US_PER_MS);
     for (int i = 0; i < SESSION_COUNTERS; i++) {
         char name[64];
         int n = snprintf(name, sizeof(name), "session.%s", session_counter_name((enum session_counter)i));
@@ -131,12 +135,12 @@ void relays_destroy(struct relays **rp)
     *rp = NULL;
 }
 
-/* Worker, second, running number, in hexadecimal: unique on this machine, short enough to be read out. */
+/* Worker, the millisecond at which it began, running number, in hexadecimal: unique on this machine, also
+ * when a worker is replaced, and short enough to be read out. */
 static struct span session_id(struct relays *r, char *room, size_t size)
 {
-    uint64_t stamp = clock_wall_us() / US_PER_S;
-    int n = snprintf(room, size, "%x%08llx%04llx", (unsigned)(r->env.worker & 0xff),
-                     (unsigned long long)stamp, (unsigned long long)(++r->serial & 0xffffff));
+    int n = snprintf(room, size, "%x%08x%04llx", (unsigned)(r->env.worker & 0xff), r->began_ms,
+                     (unsigned long long)++r->serial);
     return span_make(room, n > 0 ? (size_t)n : 0);
 }
 
@@ -180,9 +184,24 @@ static void begin_session(struct relay *one)
     session_start(one->session);
 }
 
+/* A flood fills the counter, not the log: one line until there is room again. */
+static void log_full(struct relay *one)
+{
+    struct log_record r;
+    if (one->all->full)
+        return;
+    one->all->full = true;
+    log_begin(&r, one->all->env.log, LOG_AT_WARN, "limit");
+    log_cstr(&r, "limit", "too_many_sessions");
+    log_cstr(&r, "listener", one->listener->conf->name);
+    log_str(&r, "client", conn_peer_text(one->conn));
+    log_end(&r);
+}
+
 static void refuse_client(struct relay *one)
 {
     counters_add(one->all->env.counters, one->all->count_full, 1);
+    log_full(one);
     if (conn_write(one->conn, SPAN_LIT("421 4.7.0 Too many sessions; try again later\r\n")))
         give_up(one, CONN_END_FLUSH);
     else
@@ -223,6 +242,7 @@ void relays_accept(struct relays *r, const char *listener, int fd)
         return;
     }
     bool full = r->count >= (*r->env.current)->conf->limits.sessions;
+    r->full = r->full && full;
     struct relay *one = relay_create(r, l, fd);
     if (!one)
         return;
@@ -450,10 +470,22 @@ static void op_report(void *ctx, const struct session_report *r)
     txlog_report(one->all->env.log, r, &extra);
 }
 
-static void op_count(void *ctx, enum session_counter c)
+/* A limit that was reached has its line in the log, once a session. */
+static const bool is_limit[SESSION_COUNTERS] = {
+    [SESSION_COUNT_SYNC_VIOLATIONS] = true, [SESSION_COUNT_BARE_NEWLINES] = true,
+    [SESSION_COUNT_TOO_MANY_ERRORS] = true, [SESSION_COUNT_TOO_MANY_RCPTS] = true,
+    [SESSION_COUNT_TOO_BIG] = true,         [SESSION_COUNT_LINE_TOO_LONG] = true,
+    [SESSION_COUNT_NO_SPACE] = true,        [SESSION_COUNT_TIMEOUTS] = true,
+};
+
+static void op_count(void *ctx, enum session_counter c, const struct txview *view)
 {
     struct relay *one = ctx;
     counters_add(one->all->env.counters, one->all->counters[c], 1);
+    if (!is_limit[c] || (one->limits_logged & (1u << c)))
+        return;
+    one->limits_logged |= 1u << c;
+    txlog_limit(one->all->env.log, session_counter_name(c), view);
 }
 
 static struct spool_budget *op_budget(void *ctx)

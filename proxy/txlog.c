@@ -97,6 +97,19 @@ static void times(struct log_record *line, const struct session_report *r)
         log_cstr(line, "undelivered", "yes");
 }
 
+void txlog_limit(struct log *l, const char *limit, const struct txview *view)
+{
+    struct log_record line;
+    log_begin(&line, l, LOG_AT_INFO, "limit");
+    log_cstr(&line, "limit", limit);
+    log_str(&line, "sid", view->session_id);
+    log_str(&line, "listener", view->listener);
+    log_str(&line, "client", view->client_address);
+    text(&line, "user", view->user);
+    text(&line, "from", view->sender);
+    log_end(&line);
+}
+
 void txlog_report(struct log *l, const struct session_report *r, const struct txlog_extra *extra)
 {
     struct log_record line;

@@ -12,6 +12,9 @@ struct txlog_extra { /* what only the daemon knows */
     struct span upstream; /* "127.0.0.1:25"; empty: none was used */
 };
 
+/* "event=limit limit=too_many_errors sid=… client=…": a limit of postern's own was reached. */
+void txlog_limit(struct log *l, const char *limit, const struct txview *view);
+
 void txlog_report(struct log *l, const struct session_report *r, const struct txlog_extra *extra);
 
 #endif

@@ -23,7 +23,7 @@ uint64_t session_now(const struct session *s)
 
 void session_count(struct session *s, enum session_counter c)
 {
-    s->ops->count(s->ctx, c);
+    s->ops->count(s->ctx, c, &s->view);
 }
 
 void session_send(struct session *s, struct span bytes)

@@ -112,7 +112,7 @@ struct session_ops {
     const struct session_policy *(*policy_get)(void *ctx);
     void (*policy_put)(void *ctx, const struct session_policy *p);
     void (*report)(void *ctx, const struct session_report *r);
-    void (*count)(void *ctx, enum session_counter c);
+    void (*count)(void *ctx, enum session_counter c, const struct txview *view);
     struct spool_budget *(*budget)(void *ctx);
 };
 

@@ -268,9 +268,10 @@ static void world_report(void *ctx, const struct session_report *r)
     w->code = r->code;
 }
 
-static void world_count(void *ctx, enum session_counter c)
+static void world_count(void *ctx, enum session_counter c, const struct txview *view)
 {
     struct world *w = ctx;
+    (void)view;
     w->counters[c]++;
 }
 
