@@ -36,6 +36,12 @@ static bool other_protocol(struct span word)
     return false;
 }
 
+static void refuse_long_line(struct session *s)
+{
+    session_count(s, SESSION_COUNT_LINE_TOO_LONG);
+    refuse_line(s, SAY_LINE_TOO_LONG);
+}
+
 static enum own_reply command_refusal(const struct command *c, enum command_error e)
 {
     static const enum own_reply by_error[] = {
@@ -55,6 +61,13 @@ static enum own_reply command_refusal(const struct command *c, enum command_erro
     return by_error[e];
 }
 
+static bool is_too_long(const struct session *s, struct span line)
+{
+    const struct session_limits *l = &s->policy->limits;
+    bool auth = span_istarts(line, SPAN_LIT("AUTH "));
+    return line.n + 2 > (auth ? l->auth_line : l->command_line); /* RFC 5321 4.5.3.1.4 counts the CRLF */
+}
+
 static void take_command(struct session *s, struct span line, struct span *in)
 {
     struct cmd *c = queue_add(s, line);
@@ -63,12 +76,6 @@ static void take_command(struct session *s, struct span line, struct span *in)
         return;
     }
     c->refusal = command_refusal(&c->command, command_parse(span_make(c->line, c->line_n), &c->command));
-    uint32_t max =
-        c->command.verb == VERB_AUTH ? s->policy->limits.auth_line : s->policy->limits.command_line;
-    if (line.n + 2 > max) { /* RFC 5321 4.5.3.1.4 counts the CRLF */
-        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
-        c->refusal = SAY_LINE_TOO_LONG;
-    }
     bool last_of_group = verb_info(c->command.verb)->flags & VERB_IS_SYNC;
     if (last_of_group && in->n && s->policy->enforce_sync) {
         session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
@@ -87,11 +94,13 @@ static void line_event(struct session *s, enum line_result r, struct span line, 
     case LINE_MORE:
         break;
     case LINE_READY:
-        take_command(s, line, in);
+        if (is_too_long(s, line))
+            refuse_long_line(s);
+        else
+            take_command(s, line, in);
         break;
     case LINE_TOO_LONG:
-        session_count(s, SESSION_COUNT_LINE_TOO_LONG);
-        refuse_line(s, SAY_LINE_TOO_LONG);
+        refuse_long_line(s);
         break;
     case LINE_FLOOD:
         session_count(s, SESSION_COUNT_LINE_TOO_LONG);
