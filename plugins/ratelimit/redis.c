@@ -205,7 +205,7 @@ static void argv_number(struct argv *a, char text[NUMBER_TEXT], uint64_t number)
 static int argv_send(struct redis *r, struct argv *a)
 {
     char *bytes = NULL;
-    int n = redisFormatCommandArgv(&bytes, a->n, a->p, a->bytes);
+    long long n = redisFormatCommandArgv(&bytes, a->n, a->p, a->bytes); /* int before hiredis 1.0 */
 
     if (n < 0)
         return -1;
