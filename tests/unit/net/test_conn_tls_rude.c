@@ -327,7 +327,8 @@ static void test_renegotiation_is_refused(void **state)
     rude_close(&r);
 }
 
-/* A flood of key updates: the loop stays alive, and what comes after it is read. */
+/* A flood of key updates: what comes after it is read, or the connection ends (newer OpenSSL has had enough
+ * then); it never stands still. */
 static void test_key_update_flood(void **state)
 {
     struct rude r = rude_open();
@@ -340,7 +341,7 @@ static void test_key_update_flood(void **state)
         assert_int_equal(SSL_do_handshake(t.ssl), 1);
     }
     tls_peer_say(r.net, &t, "still here");
-    TURN_UNTIL(r.net, party_has(&r.net->server, "still here"));
+    TURN_UNTIL(r.net, party_has(&r.net->server, "still here") || r.net->server.told[CONN_CLOSED]);
     tls_peer_close(&t);
     rude_close(&r);
 }
