@@ -54,8 +54,10 @@ bool tls_common_settings(SSL_CTX *ctx)
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     /* A read must come back after a record without data, or a flood of key updates keeps it forever. */
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
-    /* Header and body of a record in one system call. */
-    SSL_CTX_set_read_ahead(ctx, 1);
+    /* Header and body of a record in one system call. From 3.2 on a read that comes back after a record
+     * without data does so with whole records still in OpenSSL's buffer, for which no event of the socket
+     * will ever come. */
+    SSL_CTX_set_read_ahead(ctx, OpenSSL_version_num() < 0x30200000UL);
     return true;
 }
 
