@@ -100,8 +100,8 @@ static enum transport_result tls_read(struct transport *t, char *p, size_t n, si
         if (r != TRANSPORT_DONE)
             break;
         *got_r += got;
-        if (!SSL_has_pending(t->ssl))
-            break;
+        if (SSL_get_read_ahead(t->ssl) && !SSL_has_pending(t->ssl))
+            break; /* without read-ahead only the socket knows whether there is more */
     }
     t->read_failed = r == TRANSPORT_FAILED;
     /* The bytes first. An end that came behind them is pending, and is told by the next read. */
