@@ -258,12 +258,14 @@ static void workers_with_pairs(void **state)
     struct tally *tally = tally_create();
     struct gcra rates[2] = {rate(WIDE), rate(NARROW)};
     struct memory_charge c[2];
+    uint64_t sum = 0;
     unsigned evicted;
 
     (void)state;
     hammer(&t, tally, work_pairs);
     for (unsigned i = 0; i < WORKERS; i++)
-        assert_true(tally->allowed[i] > 0);
+        sum += tally->allowed[i];
+    assert_true(sum > 0); /* one may find nothing while another sleeps on what it reserved */
     pair_of(&t, rates, 0, c);
     assert_int_equal(memory_decide(&t.memory, c, 2, now, &evicted), MEMORY_ALLOWED);
     assert_int_equal(c[0].result.left, WIDE);
