@@ -9,12 +9,10 @@
 #include <stdbool.h>
 
 /* Beside the flags that plugins may use. */
-enum conf_option_flags {
-    CONF_NOT_EMPTY = 1 << 16, /* an empty text or list says nothing here */
-    CONF_OR_BOOL = 1 << 17,   /* BLOCK: yes or no may stand for it */
-    CONF_OPEN = 1 << 18,      /* BLOCK, MAP: options that the table does not know belong to a plugin */
-    CONF_LATER = 1 << 19,     /* see conf_later */
-};
+#define CONF_NOT_EMPTY (1u << 16) /* an empty text or list says nothing here */
+#define CONF_OR_BOOL   (1u << 17) /* BLOCK: yes or no may stand for it */
+#define CONF_OPEN      (1u << 18) /* BLOCK, MAP: options that the table does not know belong to a plugin */
+#define CONF_LATER     (1u << 19) /* see conf_later */
 
 extern const struct postern_option conf_schema[];
 /* What every block under `filters:` may have beside its plugin's own options. */
