@@ -57,6 +57,7 @@ static void tell_one(struct chain_run *r, size_t i, const struct postern_event *
     postern_hook hook = instance_hook(f, ev->phase);
     struct postern_verdict ignored = {.size = sizeof(ignored)};
 
+    r->in_shadow = f->shadow;
     if (hook && r->members[i].state == MEMBER_MET)
         hook(f->filter, r->members[i].session, &r->tx, ev, &ignored);
 }
@@ -180,6 +181,7 @@ void run_transaction_begin(struct chain_run *r)
     for (size_t i = 0; i < r->chain->n; i++)
         r->members[i].tx = TX_NONE;
     score_reset(&r->score);
+    r->shadow_points = 0;
     r->mode = CONTENT_NEW;
     r->refused = false;
     r->discarded_by = NULL;

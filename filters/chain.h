@@ -59,8 +59,8 @@ enum chain_result { CHAIN_DONE, CHAIN_PENDING };
 
 struct chain_run;
 /* `done` brings the verdict of what answered CHAIN_PENDING, exactly once, never from inside the call that
- * gave CHAIN_PENDING, and not after chain_cancel. max_header: bytes of header section decoded (past it:
- * flagged, not decoded). NULL: no memory. */
+ * gave CHAIN_PENDING, and not after chain_cancel. max_header: bytes of header section decoded (a message
+ * with more is refused at END). NULL: no memory. */
 MUST_CHECK struct chain_run *chain_run_create(const struct chain *c, const struct filter_services *services,
                                               const struct txview *view, size_t max_header,
                                               void (*done)(void *ctx, const struct verdict *v), void *ctx);

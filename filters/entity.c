@@ -20,8 +20,12 @@ static bool readings_add(struct readings *r, struct span s)
     for (size_t i = 0; i < r->n; i++)
         if (span_eq(reading(r, i), s))
             return true;
-    if (r->n == ENTITY_READINGS || s.n == 0)
+    if (s.n == 0)
         return true;
+    if (r->n == ENTITY_READINGS) {
+        r->more = true;
+        return true;
+    }
     if (!buf_append(&r->bytes, s))
         return false;
     r->length[r->n++] = s.n;
@@ -83,7 +87,10 @@ static bool take_boundary(struct entity *e, struct span value)
 {
     while (value.n && (value.p[value.n - 1] == ' ' || value.p[value.n - 1] == '\t'))
         value.n--;
-    return value.n > ENTITY_BOUNDARY_MAX || readings_add(&e->boundaries, value);
+    if (value.n <= ENTITY_BOUNDARY_MAX)
+        return readings_add(&e->boundaries, value);
+    e->boundaries.more = true;
+    return true;
 }
 
 static bool take_charset(struct entity *e, struct span value)
@@ -109,6 +116,7 @@ static bool content_type(struct entity *e, const struct parameters *p, struct ch
         *flags_r |= MESSAGE_DUP_CONTENT_TYPE;
     else if (is_type(type))
         e->type_n = copy_lower(e->type, sizeof(e->type), type);
+    e->type_disputed = e->type_disputed || (e->has_type && e->says_multipart != multipart);
     e->has_type = true;
     e->says_multipart = e->says_multipart || multipart;
     e->says_text = e->says_text || span_istarts(type, SPAN_LIT("text/")) || !is_type(type);
@@ -124,7 +132,8 @@ static bool content_disposition(struct entity *e, const struct parameters *p, st
     return each_reading(e, p, "filename", true, pool, flags_r, take_filename);
 }
 
-/* Of several encodings the first that is one counts: undecoded, BODY shows the content anyway. */
+/* Of several encodings the first that is one counts. Where they differ, a program that takes another one
+ * shows another text. */
 static bool content_encoding(struct entity *e, const struct parameters *p, struct charset_pool *pool,
                              unsigned *flags_r)
 {
@@ -141,11 +150,14 @@ static bool content_encoding(struct entity *e, const struct parameters *p, struc
     (void)pool;
     while (i < COUNT_OF(encodings) && !span_ieq(parameter_token(p->value), span_of(encodings[i].name)))
         i++;
+    enum transfer_kind kind = i < COUNT_OF(encodings) ? encodings[i].kind : TRANSFER_IDENTITY;
     if (e->has_encoding || i == COUNT_OF(encodings))
         *flags_r |= MESSAGE_ODD_ENCODING;
+    if (e->has_encoding && kind != e->transfer)
+        *flags_r |= MESSAGE_AMBIGUOUS;
     e->has_encoding = true;
-    if (i < COUNT_OF(encodings) && e->transfer == TRANSFER_IDENTITY)
-        e->transfer = encodings[i].kind;
+    if (e->transfer == TRANSFER_IDENTITY)
+        e->transfer = kind;
     return true;
 }
 
@@ -198,7 +210,7 @@ static enum entity_kind kind_of(const struct entity *e, unsigned *flags_r)
 
     if (e->says_multipart) {
         if (e->transfer != TRANSFER_IDENTITY)
-            *flags_r |= MESSAGE_ODD_ENCODING;
+            *flags_r |= MESSAGE_ODD_ENCODING | (e->type_disputed ? MESSAGE_AMBIGUOUS : 0u);
         if (e->boundaries.n)
             return ENTITY_MULTIPART;
         *flags_r |= MESSAGE_NO_CLOSING_BOUNDARY;
@@ -214,6 +226,8 @@ static enum entity_kind kind_of(const struct entity *e, unsigned *flags_r)
 void entity_settle(struct entity *e, bool nest, unsigned *flags_r)
 {
     default_type(e);
+    if (e->boundaries.more || e->filenames.more)
+        *flags_r |= MESSAGE_FIELD_LIMIT;
     e->kind = kind_of(e, flags_r);
     if (nest || (e->kind != ENTITY_MULTIPART && e->kind != ENTITY_MESSAGE))
         return;

@@ -27,6 +27,7 @@ struct readings { /* up to ENTITY_READINGS different texts */
     struct buf bytes;
     size_t length[ENTITY_READINGS];
     size_t n;
+    bool more; /* than were kept */
 };
 struct span reading(const struct readings *r, size_t i);
 
@@ -42,7 +43,8 @@ struct entity {
     struct readings boundaries, filenames;
     bool has_type, has_encoding;
     bool says_text, says_multipart;
-    bool closed; /* the closing boundary came */
+    bool type_disputed; /* of two types one was a multipart */
+    bool closed;        /* the closing boundary came */
 };
 
 MUST_CHECK struct entity *entity_create(struct entity *parent);

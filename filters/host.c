@@ -256,13 +256,20 @@ static uint64_t host_message_bytes(const struct postern_tx *tx)
 
 static void host_add_score(struct postern_tx *tx, struct postern_span name, double points)
 {
-    if (isfinite(points))
-        score_add(&tx->run->score, (struct span){name.p, name.n}, points);
+    struct chain_run *r = tx->run;
+
+    if (!isfinite(points))
+        return;
+    score_add(&r->score, (struct span){name.p, name.n}, points);
+    if (r->in_shadow)
+        r->shadow_points += points;
 }
 
+/* A filter that enforces does not act on points of one that is only being tried out. */
 static double host_score(const struct postern_tx *tx)
 {
-    return score_sum(&tx->run->score);
+    const struct chain_run *r = tx->run;
+    return score_sum(&r->score) - (r->in_shadow ? 0 : r->shadow_points);
 }
 
 /* ---- late verdicts ---- */

@@ -484,7 +484,7 @@ struct message *message_create(const struct message_limits *limits, const struct
     if (m->limits.header_bytes == 0)
         m->limits.header_bytes = 256u << 10;
     if (m->limits.field_bytes == 0)
-        m->limits.field_bytes = 64u << 10;
+        m->limits.field_bytes = 3 * m->limits.header_bytes; /* an octet may become three in UTF-8 */
     if (m->limits.depth == 0)
         m->limits.depth = 20;
     if (m->limits.parts == 0)

@@ -15,7 +15,7 @@
 
 struct message_limits {  /* 0 takes the default */
     size_t header_bytes; /* of one header section: 256 KiB */
-    size_t field_bytes;  /* of one field, decoded: 64 KiB; the rest is cut and flagged */
+    size_t field_bytes;  /* of one field, decoded: three times header_bytes; the rest is cut and flagged */
     uint32_t depth;      /* nested multiparts and messages: 20 */
     uint32_t parts;      /* 1000 */
 };
@@ -34,8 +34,13 @@ enum message_flags { /* what is not as it should be */
                          512, /* a line in the header section that is no field, or an odd one */
                      MESSAGE_ODD_ENCODING =
                          1024, /* a transfer encoding that is unknown, doubled, or that of a multipart */
-                     MESSAGE_ODD_BOUNDARY = 2048 /* a line that begins like a boundary and goes on */
+                     MESSAGE_ODD_BOUNDARY = 2048, /* a line that begins like a boundary and goes on */
+                     MESSAGE_AMBIGUOUS = 4096     /* programs differ in how it is decoded; read in one way */
 };
+/* With one of these a reader may see what the events did not show. */
+#define MESSAGE_UNREAD                                                                                       \
+    (MESSAGE_HEADER_LIMIT | MESSAGE_FIELD_LIMIT | MESSAGE_DEPTH_LIMIT | MESSAGE_PART_LIMIT |                 \
+     MESSAGE_AMBIGUOUS)
 
 struct message_part {
     uint32_t index, depth;

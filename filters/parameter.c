@@ -53,8 +53,41 @@ static struct span take_until(struct span *text, char stop)
     return taken;
 }
 
-static void parse_one(struct span *text, struct parameter *p)
+/* The bytes of the comment that s begins with (RFC 5322 3.2.2); 0: none, or it has no end. */
+static size_t comment_length(struct span s)
 {
+    size_t n = 0, depth = 0;
+
+    while (n < s.n) {
+        char c = s.p[n];
+        n += c == '\\' ? 2 : 1;
+        if (c == '(')
+            depth++;
+        else if (c == ')')
+            depth--;
+        if (depth == 0)
+            return c == ')' ? n : 0;
+    }
+    return 0;
+}
+
+/* To what stands behind white space and comments. *open_io: a comment has no end, so none is looked for
+ * again: many of them cost no more than their bytes. */
+static void skip_comments(struct span *s, bool *open_io)
+{
+    size_t n = 1;
+
+    while (s->n && n) {
+        bool blank = s->p[0] == ' ' || s->p[0] == '\t', comment = s->p[0] == '(' && !*open_io;
+        n = blank ? 1 : comment ? comment_length(*s) : 0;
+        *open_io = *open_io || (comment && n == 0);
+        *s = span_skip(*s, n);
+    }
+}
+
+static void parse_one(struct span *text, bool *open_io, struct parameter *p)
+{
+    skip_comments(text, open_io);
     size_t end = span_find(*text, ';');
     size_t equal = span_find(span_head(*text, end), '=');
 
@@ -63,7 +96,8 @@ static void parse_one(struct span *text, struct parameter *p)
         *text = span_skip(*text, end + 1);
         return;
     }
-    p->name = span_trim(span_head(*text, equal));
+    p->name = span_head(*text, equal);
+    p->name = span_trim(span_head(p->name, span_find(p->name, '(')));
     parse_marks(p);
     *text = span_skip(*text, equal + 1);
     while (text->n && (text->p[0] == ' ' || text->p[0] == '\t'))
@@ -80,10 +114,13 @@ static void parse_one(struct span *text, struct parameter *p)
 
 void parameters_parse(struct span text, struct parameters *out)
 {
+    bool open = false;
+
+    skip_comments(&text, &open);
     out->value = span_trim(take_until(&text, ';'));
     out->n = 0;
     while (text.n && out->n < PARAMETERS_MAX) {
-        parse_one(&text, &out->list[out->n]);
+        parse_one(&text, &open, &out->list[out->n]);
         if (out->list[out->n].name.n)
             out->n++;
     }

@@ -97,6 +97,8 @@ struct chain_run {
     struct rcpt_asked *rcpts, **rcpts_end;
     struct rcpt_asked *rcpt_now; /* the one that the RCPT phase under way is about, or NULL */
     struct score score;
+    double shadow_points; /* of the score, what filters in shadow mode added */
+    bool in_shadow;       /* the hook that is being called is of such a filter */
 
     struct member members[];
 };

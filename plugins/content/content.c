@@ -19,6 +19,8 @@
 
 #include <stdlib.h>
 
+enum { MAILBOX_MAX = 512 }; /* bytes; a path has at most 256 (RFC 5321 4.5.3.1.3) */
+
 struct session {
     struct judge judge;
     struct finding header;  /* of header fields, told at HEADERS */
@@ -68,6 +70,37 @@ static void try_whole(struct session *s, struct postern_tx *tx, const struct rul
     judge_try(&s->judge, tx, rules, &subject, f);
 }
 
+/* "ann"@x and "a\nn"@x are ann@x to every mail server (RFC 5321 4.1.2). Returns how many bytes the plain form
+ * has; 0: the mailbox is written plainly, or is longer than any mailbox. */
+static size_t plain_mailbox(struct postern_span mailbox, char plain_r[MAILBOX_MAX])
+{
+    bool quoted = mailbox.n > 0 && mailbox.n <= MAILBOX_MAX && mailbox.p[0] == '"';
+    size_t n = 0;
+    if (!quoted)
+        return 0;
+    for (size_t i = 1; i < mailbox.n; i++) {
+        bool end = quoted && mailbox.p[i] == '"';
+        if (quoted && mailbox.p[i] == '\\' && i + 1 < mailbox.n)
+            i++;
+        if (end)
+            quoted = false;
+        else
+            plain_r[n++] = mailbox.p[i];
+    }
+    return n;
+}
+
+/* A rule may hit the mailbox as it was sent, or what it means. */
+static void try_mailbox(struct session *s, struct postern_tx *tx, const struct rule_list *rules,
+                        struct postern_span mailbox, struct finding *f)
+{
+    char plain[MAILBOX_MAX];
+    size_t n = plain_mailbox(mailbox, plain);
+    try_whole(s, tx, rules, mailbox, f);
+    if (n > 0)
+        try_whole(s, tx, rules, (struct postern_span){plain, n}, f);
+}
+
 /* ---- the transaction ---- */
 
 static void end_transaction(struct session *s)
@@ -102,7 +135,7 @@ static void on_mail(void *filter, void *session, struct postern_tx *tx, const st
         no_memory(&f);
     if (helo.n > 0)
         try_whole(s, tx, &c->rules.helo_at_mail, helo, &f);
-    try_whole(s, tx, &c->rules.scopes[SCOPE_FROM], ev->text, &f);
+    try_mailbox(s, tx, &c->rules.scopes[SCOPE_FROM], ev->text, &f);
     judge_verdict(&s->judge, &f, v);
 }
 
@@ -112,7 +145,7 @@ static void on_rcpt(void *filter, void *session, struct postern_tx *tx, const st
     const struct content *c = filter;
     struct session *s = session;
     struct finding f = {FOUND_NOTHING, NULL};
-    try_whole(s, tx, &c->rules.scopes[SCOPE_TO], ev->text, &f);
+    try_mailbox(s, tx, &c->rules.scopes[SCOPE_TO], ev->text, &f);
     judge_verdict(&s->judge, &f, v);
 }
 

@@ -155,6 +155,21 @@ static void put_text(struct builder *b, struct postern_span text)
     }
 }
 
+/* A mailbox without what its local part need not have: "a.b"@x and "a\.b"@x are a.b@x (RFC 5321 4.1.2). */
+static void put_mailbox(struct builder *b, struct postern_span mailbox)
+{
+    bool quoted = mailbox.n && mailbox.p[0] == '"';
+
+    for (size_t i = quoted; i < mailbox.n; i++) {
+        if (quoted && mailbox.p[i] == '"')
+            quoted = false;
+        else if (quoted && mailbox.p[i] == '\\' && i + 1 < mailbox.n)
+            put_text(b, (struct postern_span){&mailbox.p[++i], 1});
+        else
+            put_text(b, (struct postern_span){&mailbox.p[i], 1});
+    }
+}
+
 static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* Returns -1 for what is no address. */
@@ -204,7 +219,9 @@ int key_build(const struct key_part *parts, size_t n, const struct key_values *v
             return -1;
         if (i > 0)
             put(&b, '|');
-        if (parts[i].kind != KEY_CLIENT)
+        if (parts[i].kind == KEY_SENDER || parts[i].kind == KEY_RCPT)
+            put_mailbox(&b, value);
+        else if (parts[i].kind != KEY_CLIENT)
             put_text(&b, value);
         else if (put_network(&b, value, &parts[i]) != 0)
             return -1;

@@ -109,7 +109,11 @@ enum postern_phase {
  * MESSAGE_REPLY (code 0 when the outcome is unknown). RCPT_REPLY follows each RCPT hook: its code is the
  * reply that the client gets, be it the upstream's, this filter's or another filter's (code 0: none came
  * before the transaction ended). PART comes once more, with the same index, for each further file name that
- * a part gives itself: programs differ in which they take. */
+ * a part gives itself: programs differ in which they take.
+ *
+ * A message may have more than is shown: a header section, nesting, parts or names past the limits, or fields
+ * that contradict each other about its encoding. Where a filter has a HEADER, PART or TEXT hook and lets such
+ * a message go on at END, the host refuses it with 552, unless the filter's on_error is accept. */
 
 enum postern_action {
     POSTERN_CONTINUE, /* go on with the next filter */

@@ -350,6 +350,37 @@ static void scores_are_summed_by_name(void **state)
     bench_end(&b);
 }
 
+static void note_score(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                       struct postern_verdict *v)
+{
+    struct script *s = filter;
+    (void)session, (void)ev, (void)v;
+    s->host->add_score(tx, (struct postern_span){s->name, 1}, 4);
+    s->score = s->host->score(tx);
+}
+
+/* Points of a filter that is being tried out are in the log; nobody else acts on them. */
+static void scores_in_shadow_weigh_nothing(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 3);
+    for (size_t i = 0; i < 3; i++)
+        b.scripts[i].plugin.hooks[POSTERN_ON_DATA] = note_score;
+    b.scripts[1].settings.shadow = true;
+    bench_start(&b);
+    for (int message = 0; message < 2; message++) {
+        (void)ask(&b, POSTERN_ON_MAIL, "f");
+        (void)ask(&b, POSTERN_ON_DATA, NULL);
+        assert_true(b.scripts[0].score == 4);
+        assert_true(b.scripts[1].score == 8);
+        assert_true(b.scripts[2].score == 8);
+        assert_true(chain_score(b.run) == 12);
+        chain_abort(b.run);
+    }
+    bench_end(&b);
+}
+
 static void crowd_the_score(void *filter, void *session, struct postern_tx *tx,
                             const struct postern_event *ev, struct postern_verdict *v)
 {
@@ -398,6 +429,7 @@ int main(void)
         cmocka_unit_test(verdicts_are_washed),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(scores_are_summed_by_name),
+        cmocka_unit_test(scores_in_shadow_weigh_nothing),
         cmocka_unit_test(names_of_scores_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -301,9 +301,59 @@ static void events_carry_names_and_parts(void **state)
     bench_end(&b);
 }
 
+/* What a filter was not shown does not pass as "nothing found". */
+static void an_unread_message_is_refused(void **state)
+{
+    static const struct {
+        enum filter_on_error on_error;
+        bool shadow, reads;
+        bool no_end; /* it has its say at HEADERS only */
+        const char *message;
+        enum postern_action want;
+    } cases[] = {
+        {FILTER_ON_ERROR_TEMPFAIL, false, true, false, "A: b\r\n\r\n", POSTERN_CONTINUE},
+        {FILTER_ON_ERROR_TEMPFAIL, false, true, false, "Content-Transfer-Encoding: base64\r\n",
+         POSTERN_REJECT},
+        {FILTER_ON_ERROR_REJECT, false, true, false, "Content-Transfer-Encoding: base64\r\n", POSTERN_REJECT},
+        {FILTER_ON_ERROR_ACCEPT, false, true, false, "Content-Transfer-Encoding: base64\r\n",
+         POSTERN_CONTINUE},
+        {FILTER_ON_ERROR_TEMPFAIL, true, true, false, "Content-Transfer-Encoding: base64\r\n",
+         POSTERN_CONTINUE},
+        {FILTER_ON_ERROR_TEMPFAIL, false, false, false, "Content-Transfer-Encoding: base64\r\n",
+         POSTERN_CONTINUE},
+        {FILTER_ON_ERROR_TEMPFAIL, false, true, true, "Content-Transfer-Encoding: base64\r\n",
+         POSTERN_REJECT},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct bench b;
+        bench_begin(&b, 2);
+        b.scripts[0].settings.on_error = cases[i].on_error;
+        b.scripts[0].settings.shadow = cases[i].shadow;
+        b.scripts[1].settings.shadow = true;
+        add_hooks(&b.scripts[cases[i].reads ? 0 : 1], script_hook);
+        if (cases[i].no_end)
+            b.scripts[0].plugin.hooks[POSTERN_ON_MAIL] = b.scripts[0].plugin.hooks[POSTERN_ON_END] = NULL;
+        start(&b);
+        (void)content(&b, "Content-Transfer-Encoding: 7bit\r\n");
+        (void)content(&b, cases[i].message);
+        struct verdict v = ask(&b, POSTERN_ON_END, NULL);
+        assert_int_equal(v.action, cases[i].want);
+        if (v.action == POSTERN_REJECT) {
+            assert_int_equal(v.code, 552);
+            assert_span(v.enhanced, "5.3.4");
+            assert_span(v.rule, "message.ambiguous");
+            assert_string_equal(v.filter, "a");
+        }
+        assert_int_equal(contains(&b.fake.counts, ".unread"), i > 0);
+        bench_end(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unread_message_is_refused),
         cmocka_unit_test(a_piece_becomes_events_in_order),
         cmocka_unit_test(any_cut_gives_the_same_body),
         cmocka_unit_test(every_message_has_its_headers_phase),

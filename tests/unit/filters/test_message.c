@@ -147,7 +147,8 @@ static void broken_words_stand_for_themselves(void **state)
     (void)state;
     READS("S: =?utf-8?x?a?= =? =?? =?utf-8?q?a\r\n\r\n",
           "F S==?utf-8?x?a?= =? =?? =?utf-8?q?a\nH\nP 0 0 text/plain \"\"\n", 0);
-    READS("S: =?utf-7?q?+AGE-?=\r\n\r\n", "F S=+AGE-\nH\nP 0 0 text/plain \"\"\n", MESSAGE_CHARSET_UNKNOWN);
+    READS("S: =?utf-7?q?+AGE-?=\r\n\r\n", "F S=a\nH\nP 0 0 text/plain \"\"\n", 0);
+    READS("S: =?klingon?q?a?=\r\n\r\n", "F S=a\nH\nP 0 0 text/plain \"\"\n", MESSAGE_CHARSET_UNKNOWN);
     READS("S: =?nonsense?q?=E4?=\r\n\r\n", "F S=\xc3\xa4\nH\nP 0 0 text/plain \"\"\n",
           MESSAGE_CHARSET_UNKNOWN);
     READS("S: =?utf-8?b?!w6Q?=\r\n\r\n", "F S=\xc3\xa4\nH\nP 0 0 text/plain \"\"\n", MESSAGE_BAD_BASE64);
@@ -202,7 +203,24 @@ static void other_encodings(void **state)
     READS("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj",
           "F Content-Transfer-Encoding=7bit\nF Content-Transfer-Encoding=base64\nH\nP 0 0 text/plain \"\"\n"
           "T 0 \"abc\"\n",
+          MESSAGE_ODD_ENCODING | MESSAGE_AMBIGUOUS);
+    READS("Content-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj",
+          "F Content-Transfer-Encoding=base64\nF Content-Transfer-Encoding=base64\nH\n"
+          "P 0 0 text/plain \"\"\nT 0 \"abc\"\n",
           MESSAGE_ODD_ENCODING);
+}
+
+/* A comment may stand before each word of a field (RFC 2045 5.1). */
+static void comments_in_fields(void **state)
+{
+    (void)state;
+    TEXT_OF("(really) base64", "utf-8", "YWJj", "abc", 0);
+    READS("Content-Type: (a (b\\) c)) multipart/mixed; (;) boundary (x) = b\r\n\r\n--b\r\n\r\nx\r\n--b--",
+          "F Content-Type=(a (b\\) c)) multipart/mixed; (;) boundary (x) = b\nH\n"
+          "P 0 0 multipart/mixed \"\"\nP 1 1 text/plain \"\"\nT 1 \"x\"\n",
+          0);
+    READS("Content-Type: image/png; (name=a.exe\r\n\r\n",
+          "F Content-Type=image/png; (name=a.exe\nH\nP 0 0 image/png \"\"\n", 0);
 }
 
 static void charsets(void **state)
@@ -222,6 +240,8 @@ static void charsets(void **state)
     TEXT_OF("8bit", "windows-1258", "a\xcc", "\xc3\xa0", 0);
     TEXT_OF("base64", "utf-16le", "YQDkAA==", "a\xc3\xa4", 0);
     TEXT_OF("base64", "utf-16be", "AGEA", "a\xef\xbf\xbd", 0);
+    TEXT_OF("7bit", "utf-7", "1 +AHcAYQBsAGwAZQB0-!", "1 wallet!", 0);
+    TEXT_OF("base64", "utf-32le", "YQAAAOQAAAA=", "a\xc3\xa4", 0);
     TEXT_OF("8bit", "klingon", "\x80", "\xe2\x82\xac", MESSAGE_CHARSET_UNKNOWN);
 }
 
@@ -362,6 +382,33 @@ static void ambiguous_structure(void **state)
           0);
 }
 
+/* More readings than are kept, and a boundary that is not kept: somebody may read what was not shown. */
+static void what_is_not_followed_is_flagged(void **state)
+{
+    char content[1000];
+    (void)state;
+    READS("Content-Type: image/png; name=1; name=2; name=3; name=4; name=5.exe\r\n\r\n",
+          "F Content-Type=image/png; name=1; name=2; name=3; name=4; name=5.exe\nH\n"
+          "P 0 0 image/png \"1\"\nP 0 0 image/png \"2\"\nP 0 0 image/png \"3\"\nP 0 0 image/png \"4\"\n",
+          MESSAGE_FIELD_LIMIT);
+    int n = snprintf(content, sizeof(content), "Content-Type: multipart/mixed; boundary=%0300d\r\n\r\n", 7);
+    assert_in_range(n, 300, sizeof(content) - 1);
+    struct trace t = {0};
+    unsigned flags = trace_run(&t, &defaults, span_make(content, (size_t)n), 0);
+    assert_int_equal(flags, MESSAGE_FIELD_LIMIT | MESSAGE_NO_CLOSING_BOUNDARY);
+    buf_free(&t.out);
+}
+
+static void types_that_contradict_each_other(void **state)
+{
+    (void)state;
+    READS("Content-Type: multipart/mixed; boundary=b\r\nContent-Type: text/plain\r\n"
+          "Content-Transfer-Encoding: base64\r\n\r\nYWJj",
+          "F Content-Type=multipart/mixed; boundary=b\nF Content-Type=text/plain\n"
+          "F Content-Transfer-Encoding=base64\nH\nP 0 0 multipart/mixed \"\"\nT 0 \"YWJj\"\n",
+          MESSAGE_DUP_CONTENT_TYPE | MESSAGE_ODD_ENCODING | MESSAGE_NO_CLOSING_BOUNDARY | MESSAGE_AMBIGUOUS);
+}
+
 /* ---- file names ---- */
 
 static void check_names(const char *field, const char *want)
@@ -456,6 +503,8 @@ static void floods_cost_their_length(void **state)
         {"Content-Type: text/plain", ";", 1 << 18},
         {"Content-Type: text/plain", "; a=\"", 1 << 16},
         {"Content-Type: text/plain; name=", "\\%41", 1 << 16},
+        {"Content-Type: text/plain", ";(", 1 << 18},
+        {"Content-Type: text/plain;", "(a)", 1 << 18},
     };
     for (size_t i = 0; i < COUNT_OF(floods); i++) {
         double once = run_flood(&floods[i], floods[i].times / 4),
@@ -504,6 +553,7 @@ int main(void)
         cmocka_unit_test(base64_text),
         cmocka_unit_test(quoted_printable_text),
         cmocka_unit_test(other_encodings),
+        cmocka_unit_test(comments_in_fields),
         cmocka_unit_test(charsets),
         cmocka_unit_test(a_wrong_charset_is_given_up),
         cmocka_unit_test(parts),
@@ -511,6 +561,8 @@ int main(void)
         cmocka_unit_test(nested_entities),
         cmocka_unit_test(limits_of_the_structure),
         cmocka_unit_test(ambiguous_structure),
+        cmocka_unit_test(what_is_not_followed_is_flagged),
+        cmocka_unit_test(types_that_contradict_each_other),
         cmocka_unit_test(file_names),
         cmocka_unit_test(floods_cost_their_length),
         cmocka_unit_test(nothing_is_blown_up),

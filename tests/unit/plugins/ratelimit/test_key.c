@@ -118,6 +118,19 @@ static void canonical(void **state)
     assert_null(build("sender", &v));
 }
 
+/* One mailbox, however it is written. */
+static void quoted_mailboxes(void **state)
+{
+    struct key_values v = {
+        .of = {[KEY_SENDER] = SPAN("\"Ann.\\B\"@x.test"), [KEY_RCPT] = SPAN("\"a b\"@x.test")}};
+
+    (void)state;
+    assert_string_equal(build("sender", &v), "ann.b@x.test");
+    assert_string_equal(build("recipient", &v), "a%20b@x.test");
+    v.of[KEY_SENDER] = SPAN("\"a\\\"@x\"@y.test");
+    assert_string_equal(build("sender", &v), "a%22@x@y.test");
+}
+
 /* RD-10: nothing that a stranger sends can leave its place in the key. */
 static void hostile(void **state)
 {
@@ -159,8 +172,9 @@ static void long_ones(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_keys), cmocka_unit_test(bad_keys), cmocka_unit_test(clients),
-        cmocka_unit_test(canonical),  cmocka_unit_test(hostile),  cmocka_unit_test(long_ones),
+        cmocka_unit_test(known_keys), cmocka_unit_test(bad_keys),         cmocka_unit_test(clients),
+        cmocka_unit_test(canonical),  cmocka_unit_test(quoted_mailboxes), cmocka_unit_test(hostile),
+        cmocka_unit_test(long_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
