@@ -90,15 +90,18 @@ enum control_result control_receive(int channel, struct control_message *to)
     if (got <= 0)
         return CONTROL_CLOSED;
     detach(&m, to);
-    if ((size_t)got < sizeof head || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-        head.magic != CONTROL_MAGIC || head.kind >= CONTROL_KINDS) {
+    if ((size_t)got < sizeof head || (m.msg_flags & MSG_TRUNC) || head.magic != CONTROL_MAGIC ||
+        head.kind >= CONTROL_KINDS) {
         control_close_fds(to);
         return CONTROL_BROKEN;
     }
     to->kind = (enum control_kind)head.kind;
     to->generation = head.generation;
     to->payload = span_make(to->bytes, (size_t)got - sizeof head);
-    return CONTROL_OK;
+    if (!(m.msg_flags & MSG_CTRUNC))
+        return CONTROL_OK;
+    control_close_fds(to);
+    return CONTROL_NO_ROOM;
 }
 
 /* ---- offers ---- */

@@ -48,9 +48,10 @@ struct control_message {
 MUST_CHECK bool control_send(int channel, enum control_kind kind, uint64_t generation, struct span payload,
                              const int *fds, size_t fd_n);
 
-enum control_result { CONTROL_OK, CONTROL_NOTHING, CONTROL_CLOSED, CONTROL_BROKEN };
+enum control_result { CONTROL_OK, CONTROL_NOTHING, CONTROL_CLOSED, CONTROL_BROKEN, CONTROL_NO_ROOM };
 /* Never waits. After OK the descriptors are the caller's, until control_close_fds. BROKEN: a message that is
- * cut or none of ours; nothing of it is left open. */
+ * cut or none of ours; nothing of it is left open. NO_ROOM: a good message, but this process is out of
+ * descriptors: those of the message are closed. */
 MUST_CHECK enum control_result control_receive(int channel, struct control_message *m);
 void control_close_fds(struct control_message *m);
 

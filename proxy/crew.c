@@ -329,6 +329,8 @@ static void on_ready(struct crew *c, struct slot *s)
 static void on_failed(struct crew *c, struct slot *s)
 {
     struct span why = c->message.payload;
+    if (s->state != CREW_STARTING && c->message.generation != c->offered)
+        return; /* of a round that is over: it must not spoil this one */
     note_trouble(c, "worker %" PRIu32 ": %.*s", s->number, SPAN_FMT(why));
     if (s->state == CREW_STARTING) {
         log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " cannot start: %.*s", s->number,
@@ -418,7 +420,8 @@ static void kill_overdue(struct crew *c, struct slot *s, uint64_t now)
     if (!s->deadline_us || now < s->deadline_us)
         return;
     log_plain(c->env.log, LOG_AT_ERROR, "worker %" PRIu32 " does not answer and is killed", s->number);
-    note_trouble(c, "worker %" PRIu32 " does not answer", s->number);
+    if (s->state != CREW_LEAVING)
+        note_trouble(c, "worker %" PRIu32 " does not answer", s->number);
     s->deadline_us = 0;
     (void)kill(s->pid, SIGKILL);
 }

@@ -3,6 +3,7 @@
  * or a check of the configuration that starts nothing. */
 #include "filters/loader.h"
 #include "proxy/generation.h"
+#include "proxy/privileges.h"
 #include "proxy/schema_out.h"
 #include "proxy/supervisor.h"
 
@@ -183,6 +184,7 @@ static bool parse(int argc, char **argv, struct request *r)
 int main(int argc, char **argv)
 {
     struct request r = {.action = run_daemon};
+    char error[200] = "";
     if (!parse(argc, argv, &r))
         return usage(NULL);
     if (optind < argc)
@@ -191,5 +193,9 @@ int main(int argc, char **argv)
     if (needs_file && !r.file)
         return usage("which configuration? -c FILE is missing");
     (void)signal(SIGPIPE, SIG_IGN);
+    if (!privileges_no_core(error, sizeof(error))) {
+        (void)fprintf(stderr, "postern: cannot start: %s\n", error);
+        return EXIT_FAILURE;
+    }
     return r.action(&r);
 }

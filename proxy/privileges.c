@@ -63,18 +63,26 @@ static bool become(const struct identity *id, char *error, size_t error_size)
     return true;
 }
 
-bool privileges_drop(const struct identity *id, pid_t parent, char *error, size_t error_size)
+/* Both: a core that goes to a pipe handler does not ask for the limit. */
+bool privileges_no_core(char *error, size_t error_size)
 {
     const struct rlimit none = {0, 0};
-    if (id->change && !become(id, error, error_size))
-        return false;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return failed("PR_SET_NO_NEW_PRIVS", error, error_size);
     /* The leak checker looks at its own process like a debugger, which this would forbid. */
     if (!UNDER_SANITIZER && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return failed("PR_SET_DUMPABLE", error, error_size);
     if (setrlimit(RLIMIT_CORE, &none) != 0)
         return failed("RLIMIT_CORE", error, error_size);
+    return true;
+}
+
+bool privileges_drop(const struct identity *id, pid_t parent, char *error, size_t error_size)
+{
+    if (id->change && !become(id, error, error_size))
+        return false;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return failed("PR_SET_NO_NEW_PRIVS", error, error_size);
+    if (!privileges_no_core(error, error_size))
+        return false;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
         return failed("PR_SET_PDEATHSIG", error, error_size);
     if (getppid() != parent) {

@@ -237,6 +237,16 @@ static void handle(struct worker *w)
     control_close_fds(&w->message); /* those that nobody took */
 }
 
+/* Strangers can use up our descriptors. That costs the reload, not the sessions. */
+static void on_no_room(struct worker *w)
+{
+    if (w->message.kind == CONTROL_PREPARE && !w->draining)
+        answer(w, CONTROL_FAILED, w->message.generation, SPAN_LIT("out of file descriptors"));
+    else if (w->message.kind == CONTROL_REOPEN)
+        log_plain(w->env->log, LOG_AT_ERROR, "worker %u: the log cannot be reopened: out of file descriptors",
+                  w->env->number);
+}
+
 static void on_channel(struct ev_loop *ev, ev_io *io, int revents)
 {
     struct worker *w = io->data;
@@ -247,6 +257,10 @@ static void on_channel(struct ev_loop *ev, ev_io *io, int revents)
             return;
         if (r == CONTROL_OK) {
             handle(w);
+            continue;
+        }
+        if (r == CONTROL_NO_ROOM) {
+            on_no_room(w);
             continue;
         }
         ev_io_stop(ev, io); /* nobody is there to tell us anything any more */

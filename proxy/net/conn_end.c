@@ -49,6 +49,7 @@ static void begin_end(struct conn *c)
 {
     c->only_clear = c->state == STATE_HANDSHAKE;
     c->state = STATE_ENDING;
+    c->read_wants_write = false; /* no read of TLS comes any more, so nothing would ever clear it */
     loop_timer_start(c->loop, &c->deadline, flush_us, on_end_deadline, c);
     loop_at_end(c->loop, &c->at_end, on_end_deadline, c);
     conn_schedule(c);

@@ -61,6 +61,12 @@ class Workers(Case):
             self.assertEqual(s["NoNewPrivs"], "1")
 
     @unittest.skipIf(os.getuid() != 0, "needs a file that only root reads")
+    def test_nobody_dumps_core(self):
+        p = self.postern(self.sink())
+        for pid in [p.pid, *p.workers()]:
+            limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+            self.assertRegex(limits, r"Max core file size +0 +0 ")
+
     def test_keys_that_only_root_reads_still_work_after_a_reload(self):
         certs = certificates()
         key = self.folder / "only-root.key"

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -158,6 +159,29 @@ static void test_a_reader_that_hangs_does_not_hang_the_writer(void **state)
     assert_int_equal(errno, EAGAIN);
 }
 
+/* The kernel hands over what it can and cuts the rest: the message is known, its descriptors are not. */
+static void test_no_room_for_the_descriptors(void **state)
+{
+    struct pair *p = *state;
+    struct rlimit before, none;
+    int fds[3] = {p->at[0], p->at[0], p->at[0]};
+    size_t count = open_descriptors();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)p->at[1] + 2, .rlim_max = before.rlim_max};
+    assert_true(control_send(p->at[0], CONTROL_PREPARE, 9, SPAN_LIT("x"), fds, COUNT_OF(fds)));
+    assert_true(control_send(p->at[0], CONTROL_DRAIN, 0, SPAN_NONE, NULL, 0));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum control_result r = control_receive(p->at[1], p->m);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, CONTROL_NO_ROOM);
+    assert_int_equal(p->m->kind, CONTROL_PREPARE);
+    assert_int_equal(p->m->generation, 9);
+    assert_int_equal(p->m->fd_n, 0);
+    assert_int_equal(open_descriptors(), count);
+    assert_int_equal(control_receive(p->at[1], p->m), CONTROL_OK); /* the next one is not harmed */
+    assert_int_equal(p->m->kind, CONTROL_DRAIN);
+}
+
 static void test_the_other_side_is_gone(void **state)
 {
     struct pair *p = *state;
@@ -246,6 +270,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_long_a_packet_is_refused, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(test_a_reader_that_hangs_does_not_hang_the_writer, open_pair,
                                         close_pair),
+        cmocka_unit_test_setup_teardown(test_no_room_for_the_descriptors, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(test_the_other_side_is_gone, open_pair, close_pair),
         cmocka_unit_test(test_an_offer_comes_back),
         cmocka_unit_test(test_an_offer_with_too_much),
