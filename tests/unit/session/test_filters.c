@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The engine with filters: a refusal in each phase, verdicts that come late, too late or never, and what the
  * filter hears of the outcome. One filter with a script stands for all. */
-#include "support/engine.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit/session/bench.h"
 
 /* What the filter does in the phase that is set, and what it saw. */
 static struct scripted {
@@ -75,50 +69,19 @@ static const struct postern_filter scripted_filter = {
               [POSTERN_ON_DISCONNECT] = hook},
 };
 
-struct bench {
-    struct world w;
-    struct filter_instance *instance;
-    struct chain *chain;
-};
-
 static void begin(struct bench *b, enum postern_phase phase, enum postern_action action)
 {
-    struct filter_settings settings = {.name = "scripted", .deadline_us = 5000000};
     memset(&script, 0, sizeof(script));
     script.phase = phase;
     script.verdict.action = action;
     script.verdict.text = (struct postern_span){"because", 7};
-    world_defaults(&b->w);
-    b->w.policy.auth_needs_tls = false;
-    b->w.offer.caps |= CAP_AUTH;
-    ehlo_take(&b->w.offer, SPAN_LIT("AUTH PLAIN"));
-    b->instance = filter_instance_create(&scripted_filter, &settings, &b->w.services);
-    assert_non_null(b->instance);
-    b->chain = chain_create(&b->instance, 1);
-    assert_non_null(b->chain);
-    b->w.policy.chain = b->chain;
+    bench_prepare(b, &scripted_filter, 5000000);
     world_begin(&b->w);
 }
 
 static void end(struct bench *b)
 {
-    world_end(&b->w);
-    /* END xor ABORT for each MAIL */
-    assert_int_equal(script.calls[POSTERN_ON_MAIL],
-                     script.calls[POSTERN_ON_END] + script.calls[POSTERN_ON_ABORT]);
-    assert_int_equal(script.calls[POSTERN_ON_RCPT], script.rcpt_replies);
-    chain_destroy(&b->chain);
-    filter_instance_destroy(&b->instance);
-}
-
-static void client(struct bench *b, const char *text)
-{
-    world_client(&b->w, span_of(text), 0);
-}
-
-static void upstream(struct bench *b, const char *text)
-{
-    world_upstream(&b->w, span_of(text), 0);
+    bench_end(b, script.calls);
 }
 
 /* The client's replies so far must contain this; they are taken. */
@@ -135,12 +98,6 @@ static void expect(struct bench *b, const char *part)
 static void expect_nothing(struct bench *b)
 {
     assert_int_equal(buf_len(&b->w.to_client), 0);
-}
-
-static void hello(struct bench *b)
-{
-    upstream(b, "220 up\r\n");
-    upstream(b, "250-up\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n");
 }
 
 static void to_data(struct bench *b)

@@ -2,13 +2,7 @@
 /* Orders of events that leave somebody out: a filter that thinks while the server refuses or goes, a client
  * that goes while its message is out, an output that nobody reads. Each session must go on or end, and each
  * filter must hear what the client heard. One filter with a script stands for all. */
-#include "support/engine.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit/session/bench.h"
 
 #define SECOND ((uint64_t)1000000)
 
@@ -84,27 +78,13 @@ static const struct postern_filter scripted_filter = {
               [POSTERN_ON_ABORT] = hook},
 };
 
-struct bench {
-    struct world w;
-    struct filter_instance *instance;
-    struct chain *chain;
-};
-
 static void prepare(struct bench *b, enum postern_phase phase, enum postern_action action)
 {
-    struct filter_settings settings = {.name = "scripted", .deadline_us = 1000 * SECOND};
     memset(&script, 0, sizeof(script));
     script.phase = phase;
     script.action = action;
     script.message_code = 999;
-    world_defaults(&b->w);
-    b->w.policy.auth_needs_tls = false;
-    ehlo_take(&b->w.offer, SPAN_LIT("AUTH PLAIN LOGIN"));
-    b->instance = filter_instance_create(&scripted_filter, &settings, &b->w.services);
-    assert_non_null(b->instance);
-    b->chain = chain_create(&b->instance, 1);
-    assert_non_null(b->chain);
-    b->w.policy.chain = b->chain;
+    bench_prepare(b, &scripted_filter, 1000 * SECOND);
 }
 
 static void begin(struct bench *b, enum postern_phase phase, enum postern_action action)
@@ -115,23 +95,7 @@ static void begin(struct bench *b, enum postern_phase phase, enum postern_action
 
 static void end(struct bench *b)
 {
-    world_end(&b->w);
-    assert_int_equal(script.calls[POSTERN_ON_MAIL],
-                     script.calls[POSTERN_ON_END] + script.calls[POSTERN_ON_ABORT]);
-    assert_int_equal(script.calls[POSTERN_ON_RCPT], script.calls[POSTERN_ON_RCPT_REPLY]);
-    assert_int_equal(b->w.policies_out, 0);
-    chain_destroy(&b->chain);
-    filter_instance_destroy(&b->instance);
-}
-
-static void client(struct bench *b, const char *text)
-{
-    world_client(&b->w, span_of(text), 0);
-}
-
-static void upstream(struct bench *b, const char *text)
-{
-    world_upstream(&b->w, span_of(text), 0);
+    bench_end(b, script.calls);
 }
 
 /* Exactly this is what the client got since it was last looked. */
@@ -148,12 +112,6 @@ static void forget(struct bench *b)
 {
     buf_consume(&b->w.to_client, buf_len(&b->w.to_client));
     buf_consume(&b->w.to_upstream, buf_len(&b->w.to_upstream));
-}
-
-static void hello(struct bench *b)
-{
-    upstream(b, "220 up\r\n");
-    upstream(b, "250-up\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n");
 }
 
 static void to_mail(struct bench *b, const char *envelope)
