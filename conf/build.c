@@ -132,12 +132,27 @@ static void fill(void *target, const struct field *fields, size_t n, const struc
     }
 }
 
+/* A line that is allowed must not be taken for a flood. */
+static void check_flood(struct builder *b, const struct conf_node *limits)
+{
+    static const char *const lines[] = {"command_line", "auth_line"};
+    struct conf_node *flood = node_good(limits, "line_flood");
+    for (size_t i = 0; i < COUNT_OF(lines) && flood; i++) {
+        struct conf_node *line = node_good(limits, lines[i]);
+        if (line && line->n.number > flood->n.number)
+            node_error(b->checker->diags, flood->n.line ? flood : line,
+                       "'line_flood' is less than '%s': nobody could send such a line", lines[i]);
+    }
+}
+
 static void build_limits(struct builder *b, const struct conf_node *root)
 {
     const struct conf_node *limits = node_good(root, "limits"), *timeouts = node_good(root, "timeouts");
     struct conf *c = b->conf;
     if (limits) {
         fill(&c->limits, limit_fields, COUNT_OF(limit_fields), limits);
+        check_flood(b, limits);
+        c->limits.unlimited_clients = build_networks(b, node_good(limits, "unlimited_clients"));
         const struct conf_node *body = node_good(limits, "body_memory");
         if (body && c->limits.bodies_memory && c->limits.body_memory > c->limits.bodies_memory)
             node_warning(b->checker->diags, body,

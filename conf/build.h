@@ -38,6 +38,8 @@ struct conf_node *build_next(const struct conf_node *member);
 size_t build_count(const struct conf_node *list);
 /* A zeroed array for build_count(list) items, or NULL: none, or no memory (noted). */
 void *build_array(struct builder *b, const struct conf_node *list, size_t item);
+/* A list of networks; what is wrong is an error at its place. */
+struct networks build_networks(struct builder *b, const struct conf_node *list);
 /* A section of the root, NULL when absent or bad, and an empty table with room for its names. */
 const struct conf_node *build_section(struct builder *b, const struct conf_node *root, const char *name,
                                       struct names *names);

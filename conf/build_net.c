@@ -3,6 +3,8 @@
  * options need each other: TLS a certificate, verification a name, a listener somewhere to send mail to. */
 #include "conf/address.h"
 #include "conf/build.h"
+#include "conf/network.h"
+#include "conf/pin.h"
 
 #include <stdlib.h>
 
@@ -71,6 +73,18 @@ static struct conf_node *default_verify(struct builder *b, struct conf_node *blo
     return node;
 }
 
+/* Each wrong one is an error at its place. */
+static void build_pins(struct builder *b, const struct conf_node *list, struct conf_upstream *u)
+{
+    u->pins = build_array(b, list, sizeof *u->pins);
+    for (struct conf_node *m = build_first(list); m && u->pins; m = build_next(m))
+        if (!pin_parse(node_text(m), u->pins[u->pin_count++]))
+            node_error(b->checker->diags, m,
+                       "'%.*s' must be the SHA-256 of a public key: 64 hexadecimal digits, or 44 characters "
+                       "of base64",
+                       SPAN_FMT(span_head(node_text(m), 64)));
+}
+
 static void build_verify(struct builder *b, struct conf_node *block, struct conf_upstream *u)
 {
     const struct conf_node *verify = node_find(block, SPAN_LIT("verify"));
@@ -84,9 +98,23 @@ static void build_verify(struct builder *b, struct conf_node *block, struct conf
     if (is_block) {
         u->verify_name = build_text(verify, "name");
         u->verify_ca = build_path(b, verify, "ca");
+        build_pins(b, node_good(verify, "pin"), u);
+        if (u->pin_count && !u->verify_name && !u->verify_ca)
+            u->verify = false; /* the key alone says who it is */
     }
-    if (written && u->verify && u->tls == CONF_UP_NONE && node_good(block, "tls"))
+    if (written && (u->verify || u->pin_count) && u->tls == CONF_UP_NONE && node_good(block, "tls"))
         node_warning(b->checker->diags, verify, "'verify' has no effect with 'tls: none'");
+}
+
+static void build_upstream_certificate(struct builder *b, const struct conf_node *block,
+                                       struct conf_upstream *u)
+{
+    struct conf_node *name = node_find(block, SPAN_LIT("certificate"));
+    if (name == NULL || name->bad)
+        return;
+    u->certificate = build_resolve(b, &b->certificates, name, "certificate");
+    if (u->tls == CONF_UP_NONE && node_good(block, "tls"))
+        node_warning(b->checker->diags, name, "'certificate' has no effect with 'tls: none'");
 }
 
 static void build_upstream(struct builder *b, struct conf_node *block, struct conf_upstream *u)
@@ -99,10 +127,14 @@ static void build_upstream(struct builder *b, struct conf_node *block, struct co
     u->tls = (enum conf_upstream_tls)build_number(block, "tls");
     u->identity = (enum conf_identity)build_number(block, "identity");
     u->connect = (enum conf_connect)build_number(block, "connect");
+    u->lmtp = build_number(block, "protocol") != 0;
+    u->chunking = (enum conf_chunking)build_number(block, "chunking");
     u->keep = (uint32_t)build_number(block, "keep");
     u->keep_us = (uint64_t)build_number(block, "keep_time");
     u->probe_us = (uint64_t)build_number(block, "probe");
+    u->tls_min = (enum conf_tls_min)build_number(block, "tls_min");
     build_verify(b, block, u);
+    build_upstream_certificate(b, block, u);
     refuse_unverifiable(b, block, u);
 }
 
@@ -140,13 +172,45 @@ static void build_listener_certificates(struct builder *b, const struct conf_nod
     }
 }
 
+/* Without an authority any certificate, or none at all, would verify. */
+static void build_client_certificate(struct builder *b, const struct conf_node *block,
+                                     struct conf_listener *l)
+{
+    const struct conf_node *ask = node_good(block, "client_certificate");
+    const struct conf_node *ca = node_find(block, SPAN_LIT("client_ca"));
+    l->client_certificate = (enum conf_ask)build_number(block, "client_certificate");
+    l->client_ca = build_path(b, block, "client_ca");
+    if (l->client_certificate == CONF_ASK_NONE) {
+        if (ca && !ca->bad && ask)
+            node_warning(b->checker->diags, ca, "'client_ca' has no effect with 'client_certificate: none'");
+        return;
+    }
+    if (ca == NULL)
+        node_error_at_name(b->checker->diags, ask,
+                           "'client_certificate: %s' needs 'client_ca': whose certificates are good?",
+                           ask->n.text.p);
+    if (l->tls == CONF_TLS_NONE && node_good(block, "tls"))
+        node_warning(b->checker->diags, ask, "'client_certificate' has no effect with 'tls: none'");
+}
+
+/* Where mail never leaves in TLS, nobody could keep what this listener promises. */
+static void refuse_blind_mirror(struct builder *b, const struct conf_node *block,
+                                const struct conf_listener *l)
+{
+    if (l->tls == CONF_TLS_MIRROR && l->upstream && l->upstream->tls == CONF_UP_NONE)
+        node_error(b->checker->diags, node_good(block, "tls"),
+                   "'tls: mirror' needs TLS with the upstream, but '%s' has 'tls: none': set it to "
+                   "opportunistic, required or implicit",
+                   l->upstream->name);
+}
+
 static void build_listener_references(struct builder *b, const struct conf_node *block,
                                       struct conf_listener *l)
 {
     struct conf_node *upstream = node_find(block, SPAN_LIT("upstream"));
     struct conf_node *policy = node_good(block, "policy");
-    const struct conf_node *intercept = node_find(block, SPAN_LIT("intercept"));
-    bool fixed = intercept == NULL || !intercept->bad; /* an intercepting one brings its own destination */
+    const struct conf_node *intercept = node_good(block, "intercept");
+    bool fixed = intercept && l->intercept == CONF_INTERCEPT_NONE; /* else clients bring their destination */
     if (upstream == NULL && fixed)
         node_error_at_name(b->checker->diags, block,
                            "listener '%s' has no 'upstream': where does its mail go?", l->name);
@@ -154,6 +218,46 @@ static void build_listener_references(struct builder *b, const struct conf_node 
         l->upstream = build_resolve(b, &b->upstreams, upstream, "upstream");
     if (policy)
         l->policy = build_resolve(b, &b->policies, policy, "policy");
+}
+
+struct networks build_networks(struct builder *b, const struct conf_node *list)
+{
+    struct network *room = build_array(b, list, sizeof *room);
+    struct networks all = {.list = room};
+    for (struct conf_node *m = build_first(list); m && room; m = build_next(m)) {
+        const char *error = NULL;
+        if (network_parse(node_text(m), &room[all.count], &error))
+            all.count++;
+        else
+            node_error(b->checker->diags, m, "'%.*s' %s", SPAN_FMT(span_head(node_text(m), 64)), error);
+    }
+    return all;
+}
+
+/* An intercepted server is known by its address alone. */
+static void refuse_nameless(struct builder *b, const struct conf_node *block, const struct conf_listener *l)
+{
+    const struct conf_upstream *u = l->upstream;
+    if (l->intercept && u && u->tls != CONF_UP_NONE && u->verify && !u->verify_name)
+        node_error_at_name(
+            b->checker->diags, block,
+            "listener '%s' intercepts, and upstream '%s' verifies the name of the server, but the "
+            "address is all that is known of an intercepted one: set verify: { name: NAME } there, "
+            "or verify: no",
+            l->name, u->name);
+}
+
+static void build_interception(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+{
+    static const char *const lists[] = {"allow", "deny"};
+    l->allow = build_networks(b, node_good(block, "allow"));
+    l->deny = build_networks(b, node_good(block, "deny"));
+    refuse_nameless(b, block, l);
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        struct conf_node *list = node_good(block, lists[i]);
+        if (list && list->n.line && !l->intercept && node_good(block, "intercept"))
+            node_warning(b->checker->diags, list, "'%s' has no effect without 'intercept'", lists[i]);
+    }
 }
 
 static void build_listener(struct builder *b, const struct conf_node *block, struct conf_listener *l)
@@ -165,10 +269,21 @@ static void build_listener(struct builder *b, const struct conf_node *block, str
     l->bind_count = build_addresses(b, bind, false, l->bind);
     l->tls = (enum conf_tls)build_number(block, "tls");
     l->bare_newline = (enum conf_bare)build_number(block, "bare_newline");
+    l->intercept = (enum conf_intercept)build_number(block, "intercept");
+    l->chunking = build_number(block, "chunking") != 0;
     l->auth_needs_tls = build_number(block, "auth_needs_tls") != 0;
     l->enforce_sync = build_number(block, "enforce_sync") != 0;
+    l->lenient_sync = build_networks(b, node_good(block, "lenient_sync"));
+    l->normalize_newlines = build_networks(b, node_good(block, "normalize_newlines"));
+    l->vrfy = (enum conf_query)build_number(block, "vrfy");
+    l->expn = (enum conf_query)build_number(block, "expn");
+    l->etrn = (enum conf_query)build_number(block, "etrn");
+    l->tls_min = (enum conf_tls_min)build_number(block, "tls_min");
     build_listener_certificates(b, block, l);
+    build_client_certificate(b, block, l);
     build_listener_references(b, block, l);
+    build_interception(b, block, l);
+    refuse_blind_mirror(b, block, l);
 }
 
 /* ---- what is bound, over all listeners ---- */

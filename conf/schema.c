@@ -48,6 +48,8 @@ static const struct postern_option limits_options[] = {
     {#name, type, 0, fallback, min, max, NULL, NULL, help},
 #define TIMEOUT(name, fallback, help)
 #include "conf/limits.def"
+    {"unlimited_clients", POSTERN_STRING, POSTERN_LIST, "[127.0.0.0/8, '::1']", NO_RANGE, NULL, NULL,
+     "Networks whose clients the limits per client do not hold for."},
     END,
 };
 
@@ -70,27 +72,63 @@ static const struct postern_option certificate_options[] = {
 static const struct postern_option listener_options[] = {
     {"bind", POSTERN_STRING, POSTERN_LIST | POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Addresses with ports to listen on, such as 127.0.0.1:25 or [::1]:25."},
-    {"tls", POSTERN_ENUM, 0, "none", NO_RANGE, "none|starttls|required|implicit", NULL,
-     "TLS with clients: none, offered (starttls), a must before MAIL (required), or from the first byte "
-     "(implicit)."},
+    {"tls", POSTERN_ENUM, 0, "none", NO_RANGE, "none|starttls|required|implicit|mirror", NULL,
+     "TLS with clients: none, offered (starttls), a must before MAIL (required), from the first byte "
+     "(implicit), or offered exactly when the upstream offers it, and then on both sides or not at all "
+     "(mirror)."},
+    {"tls_min", POSTERN_ENUM, 0, "1.2", NO_RANGE, "1.2|1.3", NULL,
+     "The oldest version of TLS that is spoken."},
     {"certificate", POSTERN_STRING, POSTERN_LIST | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Names of certificates; the first is the default, the others are chosen by the name a client asks for."},
+    {"client_certificate", POSTERN_ENUM, 0, "none", NO_RANGE, "none|request|require", NULL,
+     "Whether clients are asked for a certificate in the TLS handshake. One that is shown must verify "
+     "against client_ca, else the handshake fails."},
+    {"client_ca", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "PEM file with the authorities that clients' certificates are signed by."},
     {"upstream", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
-     "Name of the upstream that mail goes to."},
+     "Name of the upstream that mail goes to. With intercept it may be left out; else all of its settings "
+     "but 'servers' hold for intercepted servers too, and its servers are for clients that were not "
+     "redirected."},
     {"policy", POSTERN_STRING, POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Name of the policy that mail is filtered by."},
     {"bare_newline", POSTERN_ENUM, 0, "reject", NO_RANGE, "reject|normalize", NULL,
      "What happens to content with CR or LF on its own."},
     {"auth_needs_tls", POSTERN_BOOL, 0, "yes", NO_RANGE, NULL, NULL,
      "AUTH is neither offered nor taken in the clear."},
+    {"chunking", POSTERN_BOOL, 0, "yes", NO_RANGE, NULL, NULL,
+     "Offer CHUNKING (BDAT) to clients, whether or not the upstream has it."},
     {"enforce_sync", POSTERN_BOOL, 0, "yes", NO_RANGE, NULL, NULL,
      "A client that talks before its turn gets 554."},
+    {"lenient_sync", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
+     "Networks of clients that may talk before their turn all the same: what they say waits for it. "
+     "Plaintext "
+     "behind STARTTLS is an error even for them."},
+    {"normalize_newlines", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
+     "Networks of clients whose CR or LF on its own becomes a line end or a blank, whatever bare_newline "
+     "says."},
+    {"vrfy", POSTERN_ENUM, 0, "answer", NO_RANGE, "refuse|relay|answer", NULL,
+     "VRFY: 502 (refuse), the upstream's answer (relay), or 252 without asking anybody (answer)."},
+    {"expn", POSTERN_ENUM, 0, "refuse", NO_RANGE, "refuse|relay", NULL,
+     "EXPN: 502 (refuse), or the upstream's answer (relay)."},
+    {"etrn", POSTERN_ENUM, 0, "refuse", NO_RANGE, "refuse|relay", NULL,
+     "ETRN: 502 (refuse), or the upstream's answer (relay)."},
     {"trust_proxy", POSTERN_STRING, POSTERN_LIST | CONF_LATER, "[]", NO_RANGE, NULL, NULL,
      "Networks that may, and must, speak the PROXY protocol."},
     {"trust_xclient", POSTERN_STRING, POSTERN_LIST | CONF_LATER, "[]", NO_RANGE, NULL, NULL,
      "Networks that may use XCLIENT."},
     {"intercept", POSTERN_ENUM, CONF_LATER, "none", NO_RANGE, "none|redirect|tproxy", NULL,
-     "How the original destination of intercepted connections is found."},
+     "redirect: a NAT rule sent the client here, and its mail goes to the address that it meant to reach, "
+     "whose greeting and EHLO it sees; by STARTTLS where that is offered, without verification, unless "
+     "'upstream' says otherwise."},
+    {"allow", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
+     "With intercept: the networks that mail may go to; empty: all of them."},
+    {"deny", POSTERN_STRING, POSTERN_LIST,
+     "[0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255, '::', '::1', 'fe80::/10', "
+     "'ff00::/8']",
+     NO_RANGE, NULL, NULL,
+     "With intercept: networks that mail never goes to, even if 'allow' has them. What is written replaces "
+     "the default, which has all that only this host itself can reach: write [] where programs of this host "
+     "are intercepted on their way to this host."},
     END,
 };
 
@@ -99,6 +137,11 @@ static const struct postern_option verify_options[] = {
      "The name that the certificate must carry; without it the server's own name."},
     {"ca", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "PEM file with trusted certificates; without it the system's."},
+    {"pin", POSTERN_STRING, POSTERN_LIST | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "The server's key must be one of these: SHA-256 of the SubjectPublicKeyInfo of its certificate, in "
+     "hexadecimal or base64. Alone it suffices, whoever signed the certificate and whatever name and dates "
+     "it "
+     "carries; beside name or ca both must be good."},
     END,
 };
 
@@ -109,12 +152,23 @@ static const struct postern_option upstream_options[] = {
      "TLS with the servers: none, where offered (opportunistic), by STARTTLS (required), or from the first "
      "byte "
      "(implicit)."},
+    {"tls_min", POSTERN_ENUM, 0, "1.2", NO_RANGE, "1.2|1.3", NULL,
+     "The oldest version of TLS that is spoken."},
     {"verify", POSTERN_BLOCK, CONF_OR_BOOL, NULL, NO_RANGE, NULL, verify_options,
      "What the server's certificate is checked against; no: it is not checked."},
+    {"certificate", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "Name of a certificate that is shown to a server that asks for one."},
     {"identity", POSTERN_ENUM, CONF_LATER, "auto", NO_RANGE,
      "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy", NULL, "How the client's identity is passed on."},
     {"connect", POSTERN_ENUM, 0, "late", NO_RANGE, "late|eager", NULL,
      "Connect when a transaction has passed the first filters (late), or with the client (eager)."},
+    {"protocol", POSTERN_ENUM, 0, "smtp", NO_RANGE, "smtp|lmtp", NULL,
+     "What the servers speak. With lmtp each recipient has a reply of its own; see 'Replies' in the manual."},
+    {"chunking", POSTERN_ENUM, 0, "yes", NO_RANGE, "no|yes|always", NULL,
+     "Use of BDAT where the server offers CHUNKING: for messages that came by BDAT or that stream (yes), so "
+     "that "
+     "clients of DATA read what the server says to DATA; for all of them (always), which is cheaper; or none "
+     "(no)."},
     {"keep", POSTERN_COUNT, 0, "8", 0, 10000, NULL, NULL,
      "Idle connections kept per worker; 0: none is reused."},
     {"keep_time", POSTERN_DURATION, 0, "30s", 10 * MS, HOUR, NULL, NULL,
@@ -168,15 +222,9 @@ const struct postern_option conf_schema[] = {
 };
 
 const struct conf_later conf_later[] = {
-    {"admin", NULL, true},
-    {"trust_proxy", NULL, false},
-    {"trust_xclient", NULL, false},
-    {"intercept", "redirect", false},
-    {"intercept", "tproxy", false},
-    {"identity", "xclient", false},
-    {"identity", "xforward", false},
-    {"identity", "proxy-v1", false},
-    {"identity", "proxy-v2", false},
-    {"identity", "tproxy", false},
-    {NULL, NULL, false},
+    {"admin", NULL, true},           {"trust_proxy", NULL, false},
+    {"trust_xclient", NULL, false},  {"intercept", "tproxy", false},
+    {"identity", "xclient", false},  {"identity", "xforward", false},
+    {"identity", "proxy-v1", false}, {"identity", "proxy-v2", false},
+    {"identity", "tproxy", false},   {NULL, NULL, false},
 };

@@ -104,6 +104,23 @@ enum control_result control_receive(int channel, struct control_message *to)
     return CONTROL_NO_ROOM;
 }
 
+/* ---- ticket keys ---- */
+
+struct span tickets_payload(const struct tls_ticket_keys *keys)
+{
+    return span_make((const char *)keys, sizeof *keys);
+}
+
+/* The flag is read as a byte: whatever else it is than 0 and 1 must not become a bool. */
+bool tickets_read(struct tls_ticket_keys *keys_r, struct span in)
+{
+    if (in.n < sizeof *keys_r)
+        return false;
+    memcpy(keys_r->key, in.p + offsetof(struct tls_ticket_keys, key), sizeof keys_r->key);
+    keys_r->previous = in.p[offsetof(struct tls_ticket_keys, previous)] != 0;
+    return true;
+}
+
 /* ---- offers ---- */
 
 struct item_head {
@@ -129,7 +146,7 @@ static struct span raw(const void *p, size_t n)
 
 bool offer_encode(const struct offer *o, struct buf *out)
 {
-    bool good = buf_append(out, raw(&o->tickets, sizeof o->tickets));
+    bool good = buf_append(out, tickets_payload(&o->tickets));
     for (size_t i = 0; good && i < o->n; i++) {
         struct span name = span_of(o->items[i].name);
         struct item_head head = {o->items[i].kind, (uint32_t)name.n, o->items[i].bytes};
@@ -141,10 +158,8 @@ bool offer_encode(const struct offer *o, struct buf *out)
 bool offer_decode(struct offer *o, struct span in)
 {
     *o = (struct offer){0};
-    if (in.n < sizeof o->tickets)
+    if (!tickets_read(&o->tickets, in))
         return false;
-    memcpy(o->tickets.key, in.p + offsetof(struct tls_ticket_keys, key), sizeof o->tickets.key);
-    o->tickets.previous = in.p[offsetof(struct tls_ticket_keys, previous)] != 0;
     in = span_skip(in, sizeof o->tickets);
     while (in.n) {
         struct item_head head;

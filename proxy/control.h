@@ -7,7 +7,7 @@
  *           <------ READY n | FAILED n (why)
  *      COMMIT n | ABORT n    ------>  makes it current | throws it away
  *           <------ SERVING n          it accepts
- *      REOPEN (log fd), DRAIN, STOP -> */
+ *      REOPEN (log fd), TICKETS (keys), DRAIN, STOP -> */
 #ifndef PROXY_CONTROL_H
 #define PROXY_CONTROL_H
 
@@ -23,6 +23,7 @@ enum control_kind {
     CONTROL_COMMIT,
     CONTROL_ABORT,
     CONTROL_REOPEN,
+    CONTROL_TICKETS,
     CONTROL_DRAIN,
     CONTROL_STOP,
     CONTROL_READY,
@@ -54,6 +55,10 @@ enum control_result { CONTROL_OK, CONTROL_NOTHING, CONTROL_CLOSED, CONTROL_BROKE
  * descriptors: those of the message are closed. */
 MUST_CHECK enum control_result control_receive(int channel, struct control_message *m);
 void control_close_fds(struct control_message *m);
+
+/* The payload of TICKETS: how all workers come to new keys between two generations. */
+struct span tickets_payload(const struct tls_ticket_keys *keys);
+MUST_CHECK bool tickets_read(struct tls_ticket_keys *keys_r, struct span payload); /* false: damaged */
 
 /* ---- the payload of PREPARE: a generation ---- */
 

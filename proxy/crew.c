@@ -176,6 +176,8 @@ static void run_worker(const struct crew *c, const struct slot *s, int channel, 
                              .file = c->env.file,
                              .log = c->env.log,
                              .counters = c->env.counters,
+                             .clients = c->env.clients,
+                             .released = c->env.released,
                              .identity = c->current->workers,
                              .supervisor = supervisor};
     exit(worker_run(&env));
@@ -385,11 +387,29 @@ static void log_death(struct crew *c, const struct slot *s, int status, bool exp
     log_end(&r);
 }
 
+/* What it had released may be at the upstream or not, and its client will send it again. */
+static void log_unknown(void *arg, const struct released_message *m)
+{
+    struct crew *c = arg;
+    struct log_record r;
+    log_begin(&r, c->env.log, LOG_AT_WARN, "transaction");
+    log_str(&r, "sid", m->sid);
+    log_str(&r, "client", m->client);
+    log_str(&r, "from", m->from);
+    log_str(&r, "to", m->to);
+    log_cstr(&r, "verdict", "unknown");
+    log_cstr(&r, "stage", "upstream");
+    log_cstr(&r, "note", "the worker died before the mail server's reply was passed on");
+    log_end(&r);
+}
+
 static void on_death(struct crew *c, struct slot *s, int status)
 {
     bool expected = s->state == CREW_LEAVING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     bool leaving = s->state == CREW_LEAVING || c->ending;
     log_death(c, s, status, expected);
+    clients_worker_gone(c->env.clients, s->number);
+    released_of_the_dead(c->env.released, s->number, log_unknown, c);
     if (!leaving)
         counters_add(c->env.counters, counters_find(c->env.counters, "daemon.workers_died"), 1);
     if (s->state == CREW_STARTING || s->state == CREW_OFFERED || s->state == CREW_PREPARED)
@@ -514,4 +534,11 @@ void crew_destroy(struct crew **cp)
         slot_remove(c, s);
     }
     free(c);
+}
+
+void crew_rekey(struct crew *c)
+{
+    for (struct slot *s = c->slots; s; s = s->next)
+        if (s->state == CREW_SERVING && s->channel >= 0)
+            (void)!tell(c, s, CONTROL_TICKETS, 0, tickets_payload(c->tickets), NULL, 0);
 }

@@ -11,8 +11,10 @@
 #define PROXY_CREW_H
 
 #include "base/log.h"
+#include "proxy/clients.h"
 #include "proxy/counters.h"
 #include "proxy/generation.h"
+#include "proxy/released.h"
 
 #include <poll.h>
 
@@ -32,6 +34,8 @@ enum crew_state {
 struct crew_env {
     struct log *log;
     struct counters *counters;
+    struct clients *clients;
+    struct released *released;
     const char *file;
 };
 
@@ -58,6 +62,7 @@ void crew_drain(struct crew *c); /* all end when their sessions have; nobody is 
 void crew_stop(struct crew *c);  /* all end now */
 void crew_kill(struct crew *c);  /* SIGKILL */
 void crew_reopen_logs(struct crew *c);
+void crew_rekey(struct crew *c); /* the tickets of crew_set have changed; not while a round is on */
 
 /* For the supervisor's loop. */
 size_t crew_poll(const struct crew *c, struct pollfd *out, size_t room); /* how many there are */

@@ -11,6 +11,7 @@
 
 #include "net/listener.h"
 #include "proxy/bundle.h"
+#include "proxy/descriptors.h"
 #include "proxy/hostsvc.h"
 
 #include <errno.h>
@@ -107,6 +108,19 @@ static bool check_size(const struct generation *g, struct diags *diags)
     return false;
 }
 
+static bool check_descriptors(const struct generation *g, struct diags *diags)
+{
+    const struct conf *c = g->check->conf;
+    if (descriptors_sessions(c) > 0)
+        return true;
+    diag_add(diags, DIAG_ERROR, c->file, 0, 0,
+             "a limit of %zu open files leaves none for sessions: raise it (ulimit -n, LimitNOFILE=), or "
+             "have fewer "
+             "listeners and kept connections",
+             descriptors_limit());
+    return false;
+}
+
 struct generation *generation_check(const struct generation_env *env, const char *file, uint64_t number,
                                     struct diags *diags)
 {
@@ -125,7 +139,7 @@ struct generation *generation_check(const struct generation_env *env, const char
         diag_add(diags, DIAG_ERROR, file, 0, 0, "no memory");
         good = false;
     }
-    if (!good || !find_user(g, diags) || !check_size(g, diags))
+    if (!good || !find_user(g, diags) || !check_size(g, diags) || !check_descriptors(g, diags))
         generation_free(&g);
     return g;
 }

@@ -4,6 +4,8 @@
  *   client conn --data, events--> session --ops--> client conn
  *                                   `--ops--> upstream_get / upstream_put --> legs
  *
+ * The upstream is the listener's, or with `intercept` the server that the client meant to reach.
+ *
  * A relay owns its conn and its session. It dies after the session's ops.close, at the end of the loop turn:
  * never while a callback of either is on the stack. It holds a reference on the runtime of each policy that
  * its session uses, and on the one whose upstream its leg is from. */
@@ -11,6 +13,8 @@
 
 #include "base/clock.h"
 #include "net/conn.h"
+#include "proxy/admission.h"
+#include "proxy/intercept.h"
 #include "proxy/txlog.h"
 
 #include <stdlib.h>
@@ -24,26 +28,31 @@ struct relay {
     struct runtime_listener *listener;
     struct runtime *runtime;     /* of the listener's entry above */
     struct runtime *leg_runtime; /* of the wait, or the leg and what the log says of it */
+    struct intercept way;
+    struct upleg *leg; /* while the session has it */
+    struct admission_pass pass;
     struct upstream_wait *wait;
     struct span leg_address; /* of the last leg */
     struct tls_info leg_tls;
+    size_t released; /* the place of its message there, while its outcome is open */
     uint64_t tls_handshake_us;
     struct loop_timer timer;
     struct loop_deferred burial;
     uint32_t limits_logged; /* bits of enum session_counter */
+    bool securing;          /* STARTTLS was answered, and TLS is not there yet */
     bool over;
 };
 
 struct relays {
     struct relays_env env;
+    struct admission *admission;
     struct relay *first;
-    size_t count;
+    size_t count, most;
     uint32_t began_ms; /* of this worker; wraps */
     uint64_t serial;
     bool draining;
-    bool full; /* and the log says so */
     size_t counters[SESSION_COUNTERS];
-    size_t count_sessions, count_full;
+    size_t count_sessions;
 };
 
 static const struct session_ops ops;
@@ -57,6 +66,13 @@ struct relays *relays_create(const struct relays_env *env)
     if (!r)
         return NULL;
     r->env = *env;
+    struct admission_env admission = {
+        .log = env->log, .counters = env->counters, .clients = env->clients, .worker = env->worker};
+    r->admission = admission_create(&admission);
+    if (!r->admission) {
+        free(r);
+        return NULL;
+    }
     r->began_ms = (uint32_t)(clock_wall_us() / US_PER_MS);
     for (int i = 0; i < SESSION_COUNTERS; i++) {
         char name[64];
@@ -64,8 +80,12 @@ struct relays *relays_create(const struct relays_env *env)
         r->counters[i] = n > 0 ? counters_find(env->counters, name) : 0;
     }
     r->count_sessions = counters_find(env->counters, "session.sessions");
-    r->count_full = counters_find(env->counters, "session.too_many_sessions");
     return r;
+}
+
+void relays_limit(struct relays *r, size_t sessions)
+{
+    r->most = sessions;
 }
 
 size_t relays_count(const struct relays *r)
@@ -105,6 +125,8 @@ static void relay_free(struct relay *one)
     loop_undefer(&one->burial);
     if (one->conn)
         conn_close(&one->conn, CONN_END_NOW);
+    admission_leave(all->admission, &one->pass);
+    intercept_release(&one->way);
     runtime_unref(&one->leg_runtime);
     runtime_unref(&one->runtime);
     *one->prev = one->next;
@@ -131,6 +153,7 @@ void relays_destroy(struct relays **rp)
         next = one->next;
         relay_free(one);
     }
+    admission_destroy(&r->admission);
     free(r);
     *rp = NULL;
 }
@@ -184,28 +207,17 @@ static void begin_session(struct relay *one)
     session_start(one->session);
 }
 
-/* A flood fills the counter, not the log: one line until there is room again. */
-static void log_full(struct relay *one)
+/* Ends a client's connection with a last word, if it can read one. */
+static void turn_away(struct relay *one, struct span reply, enum conn_end how)
 {
-    struct log_record r;
-    if (one->all->full)
-        return;
-    one->all->full = true;
-    log_begin(&r, one->all->env.log, LOG_AT_WARN, "limit");
-    log_cstr(&r, "limit", "too_many_sessions");
-    log_cstr(&r, "listener", one->listener->conf->name);
-    log_str(&r, "client", conn_peer_text(one->conn));
-    log_end(&r);
+    bool readable = one->listener->conf->tls != CONF_TLS_IMPLICIT; /* else it waits for a handshake */
+    give_up(one, readable && conn_write(one->conn, reply) ? how : CONN_END_NOW);
 }
 
-static void refuse_client(struct relay *one)
+static struct upstream *upstream_of(const struct relay *one)
 {
-    counters_add(one->all->env.counters, one->all->count_full, 1);
-    log_full(one);
-    if (conn_write(one->conn, SPAN_LIT("421 4.7.0 Too many sessions; try again later\r\n")))
-        give_up(one, CONN_END_FLUSH);
-    else
-        give_up(one, CONN_END_NOW);
+    const struct destination *d = one->way.destination;
+    return d ? destination_upstream(d) : one->listener->upstream;
 }
 
 static struct relay *relay_create(struct relays *r, struct runtime_listener *l, int fd)
@@ -216,6 +228,7 @@ static struct relay *relay_create(struct relays *r, struct runtime_listener *l, 
         return NULL;
     }
     one->all = r;
+    one->released = RELEASED_NOWHERE;
     one->listener = l;
     one->runtime = runtime_ref(*r->env.current);
     one->tls_handshake_us = one->runtime->conf->timeouts.tls_handshake;
@@ -234,6 +247,21 @@ static struct relay *relay_create(struct relays *r, struct runtime_listener *l, 
     return one;
 }
 
+/* May this client have one connection more, and with implicit TLS one handshake more? */
+static enum admission_answer find_room(struct relay *one, bool full)
+{
+    const struct conf_limits *limits = &one->runtime->conf->limits;
+    unsigned char ip[16];
+    size_t ip_n = conn_peer_ip(one->conn, ip);
+    one->pass = (struct admission_pass){
+        .listener = one->listener->conf->name, .client = conn_peer_text(one->conn), .full = full};
+    enum admission_answer a = admission_enter(one->all->admission, &one->pass, limits, ip, ip_n);
+    bool implicit = one->listener->conf->tls == CONF_TLS_IMPLICIT;
+    if (a == ADMISSION_GRANTED && implicit && !admission_handshake(one->all->admission, &one->pass, limits))
+        a = ADMISSION_HANDSHAKES;
+    return a;
+}
+
 void relays_accept(struct relays *r, const char *listener, int fd)
 {
     struct runtime_listener *l = runtime_listener(*r->env.current, listener);
@@ -241,13 +269,21 @@ void relays_accept(struct relays *r, const char *listener, int fd)
         close(fd); /* the listener went by a reload while the client was on its way */
         return;
     }
-    bool full = r->count >= (*r->env.current)->conf->limits.sessions;
-    r->full = r->full && full;
+    bool full = r->count >= r->most;
+    struct intercept way;
+    intercept_look(&way, l->conf, fd);
     struct relay *one = relay_create(r, l, fd);
     if (!one)
         return;
-    if (full) {
-        refuse_client(one);
+    one->way = way;
+    enum admission_answer admission = find_room(one, full);
+    if (admission != ADMISSION_GRANTED) { /* a flood must not hold descriptors */
+        turn_away(one, admission_reply(admission), CONN_END_BRISK);
+        return;
+    }
+    const char *refusal = intercept_find(&one->way, one->runtime, l, one->conn, r->env.log);
+    if (refusal) {
+        turn_away(one, span_of(refusal), CONN_END_FLUSH);
     } else if (l->conf->tls == CONF_TLS_IMPLICIT) {
         if (!l->tls || !conn_tls_accept(one->conn, l->tls, one->tls_handshake_us))
             give_up(one, CONN_END_NOW);
@@ -268,6 +304,9 @@ static size_t on_data(void *ctx, struct conn *c, struct span bytes)
 static void on_tls(struct relay *one)
 {
     struct tls_info tls = conn_tls_info(one->conn);
+    one->securing = false;
+    if (tls.resumed)
+        admission_resumed(one->all->admission, &one->pass, &one->runtime->conf->limits);
     if (one->session)
         session_secured(one->session, span_of(tls.version));
     else
@@ -286,8 +325,9 @@ static void log_lost_handshake(const struct relay *one, const char *why)
 
 static void on_closed(struct relay *one, const char *why)
 {
-    if (!one->session) {
+    if (one->securing || !one->session)
         log_lost_handshake(one, why);
+    if (!one->session) {
         one->conn = NULL;
         give_up(one, CONN_END_NOW);
         return;
@@ -341,9 +381,18 @@ static bool op_full(void *ctx)
     return one->conn && conn_full(one->conn);
 }
 
+static bool op_tls_allowed(void *ctx)
+{
+    struct relay *one = ctx;
+    if (one->conn) /* the log wants the name of the listener that is current */
+        one->pass.listener = one->listener->conf->name;
+    return !one->conn || admission_handshake(one->all->admission, &one->pass, &one->runtime->conf->limits);
+}
+
 static void op_start_tls(void *ctx)
 {
     struct relay *one = ctx;
+    one->securing = true;
     if (one->conn && !conn_tls_accept(one->conn, one->listener->tls, one->tls_handshake_us)) {
         conn_close(&one->conn, CONN_END_NOW);
         session_gone(one->session);
@@ -393,7 +442,7 @@ static void op_timer(void *ctx, uint64_t at_us)
 static enum session_offer op_offer(void *ctx, struct ehlo *offer_r)
 {
     struct relay *one = ctx;
-    return upstream_offer(one->listener->upstream, offer_r);
+    return upstream_offer(upstream_of(one), offer_r);
 }
 
 static void got_leg(void *arg, struct upleg *leg, const char *why)
@@ -403,6 +452,7 @@ static void got_leg(void *arg, struct upleg *leg, const char *why)
     if (leg) {
         one->leg_address = upstream_leg_address(leg);
         one->leg_tls = upstream_leg_tls(leg);
+        one->leg = leg;
     } else {
         runtime_unref(&one->leg_runtime);
     }
@@ -412,9 +462,11 @@ static void got_leg(void *arg, struct upleg *leg, const char *why)
 static void op_upstream_get(void *ctx, bool fresh)
 {
     struct relay *one = ctx;
+    bool mirrored = one->listener->policy.mirror_tls && one->conn && conn_tls_info(one->conn).version;
+    unsigned wish = (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY);
     runtime_unref(&one->leg_runtime);
     one->leg_runtime = runtime_ref(one->runtime);
-    struct upstream_wait *w = upstream_get(one->listener->upstream, fresh, got_leg, one);
+    struct upstream_wait *w = upstream_get(upstream_of(one), wish, got_leg, one);
     if (w)
         one->wait = w;
 }
@@ -429,11 +481,18 @@ static void op_upstream_cancel(void *ctx)
 /* The transaction may still be reported: its server's address goes with the runtime, at the next leg. */
 static void op_upstream_put(void *ctx, struct upleg *leg)
 {
-    (void)ctx;
+    struct relay *one = ctx;
+    one->leg = NULL;
     upstream_put(leg);
 }
 
 /* ---- policy, reports ---- */
+
+/* Does the listener of another generation still serve sessions of this kind? */
+static bool serves(const struct relay *one, const struct runtime_listener *l)
+{
+    return one->way.destination ? l->conf->intercept != CONF_INTERCEPT_NONE : l->upstream != NULL;
+}
 
 /* A session goes over to the newest generation between two transactions, as long as its listener is in it. */
 static const struct session_policy *op_policy_get(void *ctx)
@@ -441,13 +500,13 @@ static const struct session_policy *op_policy_get(void *ctx)
     struct relay *one = ctx;
     struct runtime *newest = *one->all->env.current;
     struct runtime_listener *l = runtime_listener(newest, one->listener->conf->name);
-    if (l && newest != one->runtime) {
+    if (l && newest != one->runtime && serves(one, l)) {
         runtime_unref(&one->runtime);
         one->runtime = runtime_ref(newest);
         one->listener = l;
     }
     runtime_ref(one->runtime);
-    return &one->listener->policy;
+    return one->way.destination ? &one->listener->intercepted : &one->listener->policy;
 }
 
 static void op_policy_put(void *ctx, const struct session_policy *p)
@@ -457,25 +516,39 @@ static void op_policy_put(void *ctx, const struct session_policy *p)
     runtime_unref(&r);
 }
 
+static void op_released(void *ctx, const struct txview *view)
+{
+    struct relay *one = ctx;
+    struct released_message m = {view->session_id, view->client_address, view->sender,
+                                 view->rcpt_count ? view->rcpts[0] : SPAN_NONE};
+    one->released = released_note(one->all->env.released, one->all->env.worker, &m);
+}
+
 static void op_report(void *ctx, const struct session_report *r)
 {
     struct relay *one = ctx;
     struct txlog_extra extra = {0};
     if (one->conn)
         extra.client_tls = conn_tls_info(one->conn);
+    if (one->leg && upstream_leg_tls(one->leg).version)
+        one->leg_tls =
+            upstream_leg_tls(one->leg); /* an intercepted one begins it when its client says EHLO */
     if (r->upstream_used) {
         extra.upstream = one->leg_address;
         extra.upstream_tls = one->leg_tls;
     }
     txlog_report(one->all->env.log, r, &extra);
+    released_settle(one->all->env.released, one->released);
+    one->released = RELEASED_NOWHERE;
 }
 
 /* A limit that was reached has its line in the log, once a session. */
 static const bool is_limit[SESSION_COUNTERS] = {
-    [SESSION_COUNT_SYNC_VIOLATIONS] = true, [SESSION_COUNT_BARE_NEWLINES] = true,
-    [SESSION_COUNT_TOO_MANY_ERRORS] = true, [SESSION_COUNT_TOO_MANY_RCPTS] = true,
-    [SESSION_COUNT_TOO_BIG] = true,         [SESSION_COUNT_LINE_TOO_LONG] = true,
-    [SESSION_COUNT_NO_SPACE] = true,        [SESSION_COUNT_TIMEOUTS] = true,
+    [SESSION_COUNT_SYNC_VIOLATIONS] = true,   [SESSION_COUNT_BARE_NEWLINES] = true,
+    [SESSION_COUNT_TOO_MANY_ERRORS] = true,   [SESSION_COUNT_TOO_MANY_RCPTS] = true,
+    [SESSION_COUNT_TOO_MANY_COMMANDS] = true, [SESSION_COUNT_TOO_BIG] = true,
+    [SESSION_COUNT_LINE_TOO_LONG] = true,     [SESSION_COUNT_NO_SPACE] = true,
+    [SESSION_COUNT_TIMEOUTS] = true,
 };
 
 static void op_count(void *ctx, enum session_counter c, const struct txview *view)
@@ -497,6 +570,7 @@ static struct spool_budget *op_budget(void *ctx)
 static const struct session_ops ops = {
     .send = op_send,
     .full = op_full,
+    .tls_allowed = op_tls_allowed,
     .start_tls = op_start_tls,
     .resume = op_resume,
     .close = op_close,
@@ -509,6 +583,7 @@ static const struct session_ops ops = {
     .policy_get = op_policy_get,
     .policy_put = op_policy_put,
     .report = op_report,
+    .released = op_released,
     .count = op_count,
     .budget = op_budget,
 };

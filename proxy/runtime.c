@@ -127,10 +127,25 @@ static void build_certificates(struct build *b)
 
 /* ---- upstreams ---- */
 
+static const enum tls_floor floors[] = {[CONF_TLS_12] = TLS_FLOOR_12, [CONF_TLS_13] = TLS_FLOOR_13};
+
+/* NULL: refused or unread, which is told already. */
+static const struct tls_pair *pair_of(const struct build *b, const struct conf_certificate *c)
+{
+    const struct tls_pair *pair = b->pairs ? &b->pairs[c - b->r->conf->certificates] : NULL;
+    return pair && pair->name ? pair : NULL;
+}
+
 static struct tls_client *upstream_tls(struct build *b, const struct conf_upstream *conf)
 {
-    struct tls_client_options o = {.verify = conf->verify, .ca_name = conf->verify_ca};
+    struct tls_client_options o = {.verify = conf->verify,
+                                   .ca_name = conf->verify_ca,
+                                   .pins = (const unsigned char(*)[TLS_PIN])conf->pins,
+                                   .pin_n = conf->pin_count,
+                                   .floor = floors[conf->tls_min]};
     if (conf->verify_ca && !read_at(b, member(conf->at, "verify"), conf->verify_ca, &o.ca))
+        return NULL;
+    if (conf->certificate && !(o.pair = pair_of(b, conf->certificate)))
         return NULL;
     struct tls_client *tls = tls_client_create(&o, b->error, sizeof b->error);
     if (!tls)
@@ -138,11 +153,19 @@ static struct tls_client *upstream_tls(struct build *b, const struct conf_upstre
     return tls;
 }
 
+static struct upstream_env upstream_env_of(const struct build *b)
+{
+    struct upstream_env env = b->env->upstream;
+    env.hostname = b->r->conf->hostname;
+    env.reply_lines = b->r->conf->limits.reply_lines;
+    env.reply_bytes = b->r->conf->limits.reply_bytes;
+    return env;
+}
+
 static void build_upstreams(struct build *b)
 {
     const struct conf *conf = b->r->conf;
-    struct upstream_env env = b->env->upstream;
-    env.hostname = conf->hostname;
+    struct upstream_env env = upstream_env_of(b);
     for (size_t i = 0; i < conf->upstream_count; i++) {
         struct runtime_upstream *u = &b->r->upstreams[i];
         const struct conf_upstream *c = &conf->upstreams[i];
@@ -218,16 +241,29 @@ static void build_policies(struct build *b)
 
 static struct tls_server *listener_tls(struct build *b, const struct conf_listener *c)
 {
+    static const enum tls_ask asks[] = {[CONF_ASK_NONE] = TLS_ASK_NOTHING,
+                                        [CONF_ASK_REQUEST] = TLS_ASK_REQUEST,
+                                        [CONF_ASK_REQUIRE] = TLS_ASK_REQUIRE};
     struct tls_pair *pairs = arena_alloc(b->host->arena, (c->certificate_count + 1) * sizeof *pairs);
-    if (!pairs || !b->pairs)
+    struct tls_server_options o = {.pairs = pairs,
+                                   .pair_n = c->certificate_count,
+                                   .context = span_of(c->name),
+                                   .keys = &b->env->tickets,
+                                   .floor = floors[c->tls_min],
+                                   .ask = asks[c->client_certificate],
+                                   .client_ca_name = c->client_ca};
+    if (!pairs)
         return NULL;
     for (size_t i = 0; i < c->certificate_count; i++) {
-        pairs[i] = b->pairs[c->certificates[i] - b->r->conf->certificates];
-        if (!pairs[i].name)
-            return NULL; /* its error is told already */
+        const struct tls_pair *pair = pair_of(b, c->certificates[i]);
+        if (!pair)
+            return NULL;
+        pairs[i] = *pair;
     }
-    struct tls_server *tls = tls_server_create(pairs, c->certificate_count, span_of(c->name),
-                                               &b->env->tickets, b->error, sizeof b->error);
+    if (c->client_ca && o.ask != TLS_ASK_NOTHING &&
+        !read_at(b, member(c->at, "client_ca"), c->client_ca, &o.client_ca))
+        return NULL;
+    struct tls_server *tls = tls_server_create(&o, b->error, sizeof b->error);
     if (!tls)
         wrong(b, c->at, "listener \"%s\": %s", c->name, b->error);
     return tls;
@@ -238,6 +274,8 @@ static struct session_limits limits_of(const struct conf *c)
     return (struct session_limits){
         .message_bytes = c->limits.message_bytes,
         .body_memory = c->limits.body_memory,
+        .hold = c->limits.hold,
+        .local_part = c->limits.local_part,
         .recipients = c->limits.recipients,
         .command_line = c->limits.command_line,
         .auth_line = c->limits.auth_line,
@@ -245,11 +283,20 @@ static struct session_limits limits_of(const struct conf *c)
         .junk_commands = c->limits.junk_commands,
         .header_bytes = c->limits.header_bytes,
         .transactions = c->limits.transactions,
+        .commands = c->limits.commands,
+        .pipelined = c->limits.pipelined,
+        .line_flood = c->limits.line_flood,
+        .data_rate = c->limits.data_rate,
+        .greeting_us = c->timeouts.greeting,
         .command_us = c->timeouts.command,
         .content_us = c->timeouts.content,
         .upstream_idle_us = c->timeouts.upstream_idle,
     };
 }
+
+static const enum session_query queries[] = {[CONF_QUERY_REFUSE] = SESSION_QUERY_REFUSE,
+                                             [CONF_QUERY_RELAY] = SESSION_QUERY_RELAY,
+                                             [CONF_QUERY_ANSWER] = SESSION_QUERY_ANSWER};
 
 static struct session_policy policy_of(struct runtime *r, const struct conf_listener *c)
 {
@@ -261,13 +308,40 @@ static struct session_policy policy_of(struct runtime *r, const struct conf_list
         .chain = r->chains[c->policy - r->conf->policies],
         .services = &r->services,
         .limits = limits_of(r->conf),
-        .offer_starttls = c->tls == CONF_TLS_STARTTLS || c->tls == CONF_TLS_REQUIRED,
+        .offer_starttls = c->tls != CONF_TLS_NONE && c->tls != CONF_TLS_IMPLICIT,
+        .mirror_tls = c->tls == CONF_TLS_MIRROR,
         .require_tls = c->tls == CONF_TLS_REQUIRED,
+        .offer_chunking = c->chunking,
         .auth_needs_tls = c->auth_needs_tls,
         .enforce_sync = c->enforce_sync,
+        .lenient_sync = c->lenient_sync,
         .normalize_newlines = c->bare_newline == CONF_BARE_NORMALIZE,
-        .eager = c->upstream->connect == CONF_EAGER,
+        .normalize_for = c->normalize_newlines,
+        .vrfy = queries[c->vrfy],
+        .expn = queries[c->expn],
+        .etrn = queries[c->etrn],
+        .eager = c->upstream && c->upstream->connect == CONF_EAGER,
     };
+}
+
+/* Nothing is known of an intercepted server before a client wants to go there: it is connected to at once,
+ * and it greets the client itself. */
+static void build_interception(struct build *b, struct runtime_listener *l)
+{
+    const struct conf_listener *c = l->conf;
+    struct upstream_env env = upstream_env_of(b);
+    l->toward = destination_settings(c);
+    if (c->upstream)
+        l->toward_tls = tls_client_ref(b->r->upstreams[c->upstream - b->r->conf->upstreams].tls);
+    else
+        l->toward_tls = upstream_tls(b, &l->toward);
+    l->intercepted = policy_of(b->r, c);
+    l->intercepted.eager = l->intercepted.relay_greeting = true;
+    if (!env.loop || (l->toward.tls != CONF_UP_NONE && !l->toward_tls))
+        return;
+    l->destinations = destinations_create(&env, &l->toward, &b->r->conf->timeouts, l->toward_tls);
+    if (!l->destinations)
+        no_memory(b);
 }
 
 static void build_listeners(struct build *b)
@@ -278,8 +352,10 @@ static void build_listeners(struct build *b)
         struct runtime_listener *l = &b->r->listeners[i];
         l->conf = c;
         l->tls = c->tls == CONF_TLS_NONE ? NULL : listener_tls(b, c);
-        l->upstream = b->r->upstreams[c->upstream - conf->upstreams].set;
+        l->upstream = c->upstream ? b->r->upstreams[c->upstream - conf->upstreams].set : NULL;
         l->policy = policy_of(b->r, c);
+        if (c->intercept)
+            build_interception(b, l);
     }
 }
 
@@ -383,6 +459,13 @@ void runtime_start(struct runtime *r)
             upstream_start(r->upstreams[i].set);
 }
 
+void runtime_rekey(struct runtime *r, const struct tls_ticket_keys *keys)
+{
+    for (size_t i = 0; i < r->conf->listener_count; i++)
+        if (r->listeners[i].tls)
+            tls_server_rekey(r->listeners[i].tls, keys);
+}
+
 /* ---- the end ---- */
 
 static void free_parts(struct runtime *r)
@@ -392,8 +475,11 @@ static void free_parts(struct runtime *r)
         chain_destroy(&r->chains[i]);
     for (size_t i = 0; r->filters && i < c->filter_count; i++)
         filter_instance_destroy(&r->filters[i]);
-    for (size_t i = 0; r->listeners && i < c->listener_count; i++)
+    for (size_t i = 0; r->listeners && i < c->listener_count; i++) {
+        destinations_release(&r->listeners[i].destinations);
+        tls_client_unref(&r->listeners[i].toward_tls);
         tls_server_unref(&r->listeners[i].tls);
+    }
     for (size_t i = 0; r->upstreams && i < c->upstream_count; i++) {
         if (r->upstreams[i].set)
             upstream_release(&r->upstreams[i].set); /* has taken over the reference to the TLS context */

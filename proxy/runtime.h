@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "filters/chain.h"
 #include "net/tls.h"
+#include "proxy/destinations.h"
 #include "proxy/upstream.h"
 #include "session/session.h"
 
@@ -19,6 +20,11 @@ struct runtime_listener {
     struct tls_server *tls;    /* NULL: none */
     struct upstream *upstream; /* borrowed from the runtime; NULL in the supervisor */
     struct session_policy policy;
+    /* Intercepting: clients that were redirected, and where they go. */
+    struct session_policy intercepted;
+    struct conf_upstream toward;       /* the settings for servers that nobody has named */
+    struct tls_client *toward_tls;     /* NULL: none */
+    struct destinations *destinations; /* NULL in the supervisor */
 };
 
 struct runtime {
@@ -53,6 +59,8 @@ struct runtime_env {
 MUST_CHECK struct runtime *runtime_build(const struct runtime_env *env, const char *file, uint64_t generation,
                                          struct diags *diags);
 void runtime_start(struct runtime *r); /* in a worker: filters open their streams, upstreams are probed */
+/* New keys for session tickets, at all listeners. */
+void runtime_rekey(struct runtime *r, const struct tls_ticket_keys *keys);
 struct runtime *runtime_ref(struct runtime *r);
 /* The last one frees it: in a worker at the end of the loop turn, because a filter's own call may be on the
  * stack. */

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "proxy/countlog.h"
 #include "proxy/crew.h"
+#include "proxy/descriptors.h"
 #include "proxy/notify.h"
 
 #include <errno.h>
@@ -24,9 +25,6 @@
 #include <unistd.h>
 
 #define POLL_MAX 1024
-#define TICKET_AGE_US                                                                                        \
-    ((uint64_t)US_PER_S * 3600 * 12) /* a reload after this changes what encrypts tickets                    \
-                                      */
 
 enum phase {
     PHASE_STARTING,
@@ -40,10 +38,12 @@ struct supervisor {
     const char *file;
     struct log *log;
     struct counters *counters;
+    struct clients *clients;
+    struct released *released;
     struct crew *crew;
     struct generation *current, *next;
     uint64_t last_number; /* of a generation that workers were ever offered */
-    struct tls_ticket_keys tickets, next_tickets;
+    struct tls_ticket_keys tickets;
     uint64_t tickets_made_us;
     enum phase phase;
     bool reload_wanted, drained;
@@ -77,22 +77,24 @@ static bool make_tickets(struct tls_ticket_keys *t)
     return getrandom(t->key[0], TLS_TICKET_KEY, 0) == TLS_TICKET_KEY;
 }
 
-/* What the next generation uses: the same keys, or new ones with the old honoured for one more period. */
-static bool next_tickets(struct supervisor *s)
+/* A new key for all workers at once; the one before is honoured for one more period. A reload keeps the keys:
+ * whether an old session fits the new settings is the listener's to say (tls.h). */
+static void change_tickets(struct supervisor *s)
 {
-    s->next_tickets = s->tickets;
-    if (clock_mono_us() - s->tickets_made_us < TICKET_AGE_US)
-        return true;
-    memcpy(s->next_tickets.key[1], s->tickets.key[0], TLS_TICKET_KEY);
-    s->next_tickets.previous = true;
-    return make_tickets(&s->next_tickets);
+    struct tls_ticket_keys next = {.previous = true};
+    s->tickets_made_us = clock_mono_us();
+    if (!make_tickets(&next)) {
+        log_plain(s->log, LOG_AT_ERROR, "no random bytes: the keys of TLS session tickets stay");
+        return;
+    }
+    memcpy(next.key[1], s->tickets.key[0], TLS_TICKET_KEY);
+    s->tickets = next;
+    crew_rekey(s->crew);
 }
 
-static void take_next_tickets(struct supervisor *s)
+static uint64_t tickets_due_us(const struct supervisor *s)
 {
-    if (memcmp(s->tickets.key[0], s->next_tickets.key[0], TLS_TICKET_KEY) != 0)
-        s->tickets_made_us = clock_mono_us();
-    s->tickets = s->next_tickets;
+    return s->tickets_made_us + s->current->check->conf->timeouts.tls_tickets;
 }
 
 /* ---- reload ---- */
@@ -122,11 +124,22 @@ static void warn_of_what_stays(const struct supervisor *s)
         log_plain(s->log, LOG_AT_WARN, "reload: a changed \"user\" holds for workers started from now on");
 }
 
+static void warn_of_few_descriptors(const struct supervisor *s, const struct generation *g)
+{
+    const struct conf *c = g->check->conf;
+    size_t sessions = descriptors_sessions(c);
+    if (sessions < c->limits.sessions)
+        log_plain(
+            s->log, LOG_AT_WARN,
+            "limits.sessions is %u, but a limit of %zu open files is enough for %zu sessions of a worker",
+            c->limits.sessions, descriptors_limit(), sessions);
+}
+
 static bool check_next(struct supervisor *s)
 {
     struct diags diags = {0};
     struct generation_env env = {
-        .log = s->log, .counters = s->counters, .older = s->current, .tickets = &s->next_tickets};
+        .log = s->log, .counters = s->counters, .older = s->current, .tickets = &s->tickets};
     s->next = generation_check(&env, s->file, s->last_number + 1, &diags);
     diag_print(&diags, log_diagnostic, s);
     size_t errors = diags.errors;
@@ -143,10 +156,6 @@ static void reload_begin(struct supervisor *s)
 {
     char error[512];
     s->reload_wanted = false;
-    if (!next_tickets(s)) {
-        reload_refused(s, "no random bytes for TLS tickets");
-        return;
-    }
     if (!check_next(s))
         return;
     if (!generation_bind(s->next, s->current, error, sizeof error)) {
@@ -154,9 +163,10 @@ static void reload_begin(struct supervisor *s)
         return;
     }
     warn_of_what_stays(s);
+    warn_of_few_descriptors(s, s->next);
     s->last_number = s->next->number;
     s->phase = PHASE_PREPARING;
-    crew_offer(s->crew, s->next, &s->next_tickets);
+    crew_offer(s->crew, s->next, &s->tickets);
 }
 
 static void reload_commit(struct supervisor *s)
@@ -164,7 +174,6 @@ static void reload_commit(struct supervisor *s)
     struct generation *old = s->current;
     s->current = s->next;
     s->next = NULL;
-    take_next_tickets(s);
     s->phase = PHASE_COMMITTING;
     crew_commit(s->crew);
     if (!crew_set(s->crew, s->current->check->conf->workers, s->current, &s->tickets))
@@ -268,6 +277,7 @@ static int catch_signals(void)
         (void)sigaction(signals[i].number, &standard, NULL); /* nohup and shells leave some ignored */
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGALRM, &ignore, NULL); /* nobody here sets an alarm */
     if (sigprocmask(SIG_BLOCK, &all, NULL) != 0)
         return -1;
     return signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -301,10 +311,19 @@ static void go_on_starting(struct supervisor *s)
     }
 }
 
-/* A worker that just starts would miss the next generation; the start is short. */
+/* A worker that just starts would miss the next generation, and new keys; the start is short. */
+static bool somebody_starts(const struct supervisor *s)
+{
+    return crew_count(s->crew, CREW_STARTING) || crew_count(s->crew, CREW_COMMITTED);
+}
+
 static void go_on_running(struct supervisor *s)
 {
-    if (s->reload_wanted && !crew_count(s->crew, CREW_STARTING) && !crew_count(s->crew, CREW_COMMITTED))
+    if (somebody_starts(s))
+        return;
+    if (clock_mono_us() >= tickets_due_us(s))
+        change_tickets(s);
+    if (s->reload_wanted)
         reload_begin(s);
 }
 
@@ -343,6 +362,17 @@ static void go_on(struct supervisor *s)
     crew_tick(s->crew);
 }
 
+/* Until the crew or the tickets want something; -1: until something happens. */
+static int wait_ms(const struct supervisor *s)
+{
+    int crew = crew_wait_ms(s->crew);
+    if (s->phase != PHASE_RUNNING || somebody_starts(s))
+        return crew;
+    uint64_t now = clock_mono_us(), due = tickets_due_us(s);
+    int tickets = due <= now ? 0 : (int)((due - now) / US_PER_MS + 1); /* a day at most */
+    return crew >= 0 && crew < tickets ? crew : tickets;
+}
+
 static void run(struct supervisor *s)
 {
     struct pollfd fds[POLL_MAX];
@@ -350,7 +380,7 @@ static void run(struct supervisor *s)
     while (s->phase != PHASE_STOPPING || crew_alive(s->crew)) {
         fds[0] = (struct pollfd){.fd = s->signals, .events = POLLIN};
         size_t n = 1 + crew_poll(s->crew, fds + 1, POLL_MAX - 1);
-        if (poll(fds, n, crew_wait_ms(s->crew)) < 0 && errno != EINTR)
+        if (poll(fds, n, wait_ms(s)) < 0 && errno != EINTR)
             break;
         crew_read(s->crew); /* answers before deaths: the last word of a worker counts */
         read_signals(s);
@@ -390,6 +420,7 @@ static int open_log(struct supervisor *s)
 static int bind_first(struct supervisor *s)
 {
     char error[512];
+    warn_of_few_descriptors(s, s->current);
     if (generation_bind(s->current, NULL, error, sizeof error))
         return EXIT_GOOD;
     announce(s, LOG_AT_ERROR, "cannot start: %s", error);
@@ -398,7 +429,11 @@ static int bind_first(struct supervisor *s)
 
 static int gather_crew(struct supervisor *s)
 {
-    struct crew_env env = {.log = s->log, .counters = s->counters, .file = s->file};
+    struct crew_env env = {.log = s->log,
+                           .counters = s->counters,
+                           .clients = s->clients,
+                           .released = s->released,
+                           .file = s->file};
     s->crew = crew_create(&env);
     if (s->crew && crew_set(s->crew, s->current->check->conf->workers, s->current, &s->tickets))
         return EXIT_GOOD;
@@ -410,9 +445,11 @@ static int set_up(struct supervisor *s)
 {
     s->signals = catch_signals();
     s->counters = counters_create();
+    s->clients = clients_create();
+    s->released = released_create();
     s->tickets_made_us = clock_mono_us();
     privileges_raise_files();
-    if (s->signals >= 0 && s->counters && make_tickets(&s->tickets))
+    if (s->signals >= 0 && s->counters && s->clients && s->released && make_tickets(&s->tickets))
         return EXIT_GOOD;
     (void)fprintf(stderr, "postern: cannot start: no memory, no descriptors or no random bytes\n");
     return EXIT_FAILED;
@@ -424,6 +461,8 @@ static void tear_down(struct supervisor *s)
     generation_free(&s->next);
     generation_free(&s->current);
     counters_destroy(&s->counters);
+    clients_destroy(&s->clients);
+    released_destroy(&s->released);
     log_close(&s->log);
     if (s->signals >= 0)
         (void)close(s->signals);

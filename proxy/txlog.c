@@ -97,6 +97,15 @@ static void times(struct log_record *line, const struct session_report *r)
         log_cstr(line, "undelivered", "yes");
 }
 
+/* Who the client is by its own certificate. */
+static void certificate(struct log_record *line, const struct tls_info *tls)
+{
+    if (!tls->peer_fingerprint)
+        return;
+    log_cstr(line, "client_cert", tls->peer_subject);
+    log_cstr(line, "client_cert_sha256", tls->peer_fingerprint);
+}
+
 void txlog_limit(struct log *l, const char *limit, const struct txview *view)
 {
     struct log_record line;
@@ -119,5 +128,6 @@ void txlog_report(struct log *l, const struct session_report *r, const struct tx
     judgement(&line, r);
     outcome(&line, r, extra);
     times(&line, r);
+    certificate(&line, &extra->client_tls);
     log_end(&line);
 }

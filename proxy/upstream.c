@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define DOWN_PROBE_US (2 * (uint64_t)US_PER_S)
+#define NO_TLS_US     (10 * 60 * (uint64_t)US_PER_S) /* how long it is remembered that TLS failed */
 
 enum line_role { LINE_COMING, LINE_OUT, LINE_CLEANING, LINE_KEPT, LINE_DEAD };
 
@@ -57,6 +58,7 @@ struct upstream {
     const struct conf_address *best; /* the server that answered last: it is asked first */
     struct loop_timer probe;
     bool probing, released, started;
+    uint64_t no_tls_until_us; /* env.relay: the client has read the greeting, so the next one is better off */
     struct loop_deferred burial;
     size_t count_connects, count_failures, count_reused;
 };
@@ -90,7 +92,13 @@ struct upstream *upstream_create(const struct upstream_env *env, const struct co
     };
     u->leg_config = (struct upleg_config){
         .tls = tls_of[conf->tls],
+        .relay = env->relay,
+        .verified = conf->verify || conf->pin_count,
+        .reply_lines = env->reply_lines,
+        .reply_bytes = env->reply_bytes,
         .ehlo_name = env->hostname,
+        .lmtp = conf->lmtp,
+        .chunking = (enum upleg_chunking)conf->chunking,
         .greeting_us = t->upstream_greeting,
         .command_us = t->upstream_command,
         .data_us = t->upstream_data,
@@ -203,7 +211,7 @@ static void probe_later(struct upstream *u)
 
 static void now_up(struct upstream *u, const struct ehlo *offer)
 {
-    if (u->state == SESSION_OFFER_DOWN)
+    if (u->started && u->state == SESSION_OFFER_DOWN)
         log_plain(u->env.log, LOG_AT_INFO, "upstream %s is up", u->conf->name);
     u->state = SESSION_OFFER_KNOWN;
     u->offer = *offer;
@@ -211,7 +219,7 @@ static void now_up(struct upstream *u, const struct ehlo *offer)
 
 static void now_down(struct upstream *u, const char *why)
 {
-    if (u->state != SESSION_OFFER_DOWN)
+    if (u->started && u->state != SESSION_OFFER_DOWN)
         log_plain(u->env.log, LOG_AT_WARN, "upstream %s is down: %s", u->conf->name, why);
     u->state = SESSION_OFFER_DOWN;
     if (u->started && !u->probing)
@@ -326,10 +334,15 @@ static void on_failed(void *ctx, struct upleg *leg, const char *why, unsigned co
 
 static const struct upleg_user waiting_user = {.ready = on_ready, .lost = on_failed};
 
-static struct up_line *take_kept(struct upstream *u)
+static bool without_tls(const struct upstream *u)
+{
+    return loop_now_us(u->env.loop) < u->no_tls_until_us;
+}
+
+static struct up_line *take_kept(struct upstream *u, unsigned wish)
 {
     for (struct up_line *l = u->lines; l; l = l->next)
-        if (l->role == LINE_KEPT) {
+        if (l->role == LINE_KEPT && (!(wish & UPSTREAM_SECURE) || upleg_in_tls(l->leg))) {
             u->kept--;
             loop_timer_stop(&l->patience);
             return l;
@@ -337,10 +350,10 @@ static struct up_line *take_kept(struct upstream *u)
     return NULL;
 }
 
-struct upstream_wait *upstream_get(struct upstream *u, bool fresh,
+struct upstream_wait *upstream_get(struct upstream *u, unsigned wish,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg)
 {
-    struct up_line *l = fresh ? NULL : take_kept(u);
+    struct up_line *l = wish & UPSTREAM_FRESH ? NULL : take_kept(u, wish);
     if (l) {
         l->role = LINE_OUT;
         upleg_use(l->leg, NULL, NULL);
@@ -351,7 +364,7 @@ struct upstream_wait *upstream_get(struct upstream *u, bool fresh,
     struct upstream_wait *w = calloc(1, sizeof(*w));
     if (w)
         *w = (struct upstream_wait){.up = u, .got = got, .arg = arg};
-    l = w ? line_create(u, u->best, false, 0, false) : NULL;
+    l = w ? line_create(u, u->best, false, 0, without_tls(u)) : NULL;
     if (!l) {
         free(w);
         got(arg, NULL, "no memory or descriptors for a connection");
@@ -371,6 +384,17 @@ void upstream_cancel(struct upstream_wait **wp)
     upleg_abort(w->line->leg, false);
     free(w);
     *wp = NULL;
+}
+
+bool upstream_dials_from(const struct upstream *u, struct span peer_text)
+{
+    char local[CONN_ADDRESS_TEXT];
+    for (const struct up_line *l = u->lines; l; l = l->next) {
+        bool coming = l->role == LINE_COMING && l->conn;
+        if (coming && span_eq(peer_text, span_make(local, conn_local_text(l->conn, local))))
+            return true;
+    }
+    return false;
 }
 
 /* ---- coming back ---- */
@@ -418,7 +442,8 @@ static const struct upleg_user keeping_user = {.reply = on_cleaning_reply, .lost
 static bool keep(struct up_line *l)
 {
     struct upstream *u = l->up;
-    if (u->released || u->kept >= u->conf->keep)
+    uint32_t most = upleg_offer(l->leg)->limits[EHLO_MAILMAX]; /* RFC 9422: it would refuse the next one */
+    if (u->released || u->kept >= u->conf->keep || (most && upleg_marks(l->leg)->mails >= most))
         return false;
     l->role = LINE_KEPT;
     upleg_marks(l->leg)->used = true;
@@ -439,7 +464,7 @@ void upstream_put(struct upleg *leg)
     if (upleg_dead(leg))
         return; /* its burial is under way */
     upleg_use(leg, &keeping_user, l);
-    if (upleg_marks(leg)->personal || !upleg_ready(leg)) {
+    if (upleg_marks(leg)->personal || upleg_marks(leg)->spent || !upleg_ready(leg)) {
         upleg_abort(leg, false);
     } else if (upleg_owed(leg)) {
         l->role = LINE_CLEANING;
@@ -582,6 +607,8 @@ static void on_conn_event(void *ctx, struct conn *c, enum conn_event e, const ch
     case CONN_CLOSED:
         l->conn = NULL;
         upleg_lost(l->leg, why);
+        if (l->up->env.relay && l->up->conf->tls == CONF_UP_OPPORTUNISTIC && upleg_was_securing(l->leg))
+            l->up->no_tls_until_us = line_now(l) + NO_TLS_US;
         break;
     }
 }

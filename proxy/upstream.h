@@ -21,7 +21,9 @@ struct upstream_env { /* of the worker */
     struct resolver *resolver;
     struct log *log;
     struct counters *counters;
-    const char *hostname; /* for EHLO */
+    const char *hostname;              /* for EHLO */
+    uint32_t reply_lines, reply_bytes; /* limits of one reply; 0: the parser's own */
+    bool relay;                        /* greeting and EHLO are the sessions' affair (upleg_config.relay) */
 };
 
 /* `tls` may be NULL when the upstream uses none; a reference is taken over. Probing begins with
@@ -35,11 +37,18 @@ void upstream_release(struct upstream **u);
 enum session_offer upstream_offer(const struct upstream *u, struct ehlo *offer_r);
 
 struct upstream_wait; /* a connection that was asked for */
+enum upstream_wish {  /* bits */
+                     UPSTREAM_ANY = 0,
+                     UPSTREAM_FRESH = 1, /* not one that was kept */
+                     UPSTREAM_SECURE = 2 /* not one that was kept in the clear: a new one may get TLS */
+};
 /* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL
  * is returned). */
-struct upstream_wait *upstream_get(struct upstream *u, bool fresh,
+struct upstream_wait *upstream_get(struct upstream *u, unsigned wish,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg);
 void upstream_cancel(struct upstream_wait **w);
+/* Is this client one of our own connections, on its way to this upstream? */
+bool upstream_dials_from(const struct upstream *u, struct span peer_text);
 /* A leg comes back: kept when it is clean, closed otherwise. */
 void upstream_put(struct upleg *leg);
 /* "127.0.0.1:25" and the TLS of a leg, for the log. */

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "net/listener.h"
 #include "proxy/control.h"
+#include "proxy/descriptors.h"
 #include "proxy/relay.h"
 #include "proxy/worker_generation.h"
 
@@ -177,6 +178,12 @@ static bool open_doors(struct worker *w)
     return true;
 }
 
+static void take_patience(struct worker *w, const struct conf *c)
+{
+    *loop_patience(w->loop) =
+        (struct loop_patience){.close_us = c->timeouts.close, .silent_us = c->timeouts.silent_peer};
+}
+
 static bool take_budget(struct worker *w, const struct conf *c)
 {
     char *dir = strdup(c->state_dir);
@@ -190,10 +197,17 @@ static bool take_budget(struct worker *w, const struct conf *c)
     return true;
 }
 
+static void limit_sessions(struct worker *w, const struct conf *c)
+{
+    size_t room = descriptors_sessions(c);
+    relays_limit(w->relays, room < c->limits.sessions ? room : c->limits.sessions);
+}
+
 static void on_commit(struct worker *w)
 {
     if (!w->next.runtime || w->next.runtime->generation != w->message.generation)
         return;
+    take_patience(w, w->next.runtime->conf);
     if (!take_budget(w, w->next.runtime->conf) || !open_doors(w)) {
         log_plain(w->env->log, LOG_AT_ERROR, "worker %u: no memory to take generation %llu", w->env->number,
                   (unsigned long long)w->message.generation);
@@ -205,6 +219,7 @@ static void on_commit(struct worker *w)
     w->current = w->next.runtime;
     w->next.runtime = NULL;
     next_drop(&w->next);
+    limit_sessions(w, w->current->conf);
     runtime_start(w->current);
     runtime_unref(&old);
     answer(w, CONTROL_SERVING, w->message.generation, SPAN_NONE);
@@ -223,6 +238,14 @@ static void on_reopen(struct worker *w)
                   strerror(errno));
 }
 
+/* Between two generations; one that is being built would bring keys of its own. */
+static void on_tickets(struct worker *w)
+{
+    struct tls_ticket_keys keys;
+    if (w->current && tickets_read(&keys, w->message.payload))
+        runtime_rekey(w->current, &keys);
+}
+
 /* ---- the channel ---- */
 
 static void handle(struct worker *w)
@@ -230,6 +253,7 @@ static void handle(struct worker *w)
     static void (*const handlers[CONTROL_KINDS])(struct worker * w) = {
         [CONTROL_PREPARE] = on_prepare, [CONTROL_COMMIT] = on_commit, [CONTROL_ABORT] = on_abort,
         [CONTROL_REOPEN] = on_reopen,   [CONTROL_DRAIN] = on_drain,   [CONTROL_STOP] = on_stop,
+        [CONTROL_TICKETS] = on_tickets,
     };
     bool ending_already = w->draining && w->message.kind != CONTROL_STOP && w->message.kind != CONTROL_REOPEN;
     if (handlers[w->message.kind] && !ending_already)
@@ -275,7 +299,7 @@ static void on_channel(struct ev_loop *ev, ev_io *io, int revents)
 /* Signals come to the supervisor, which tells us; those of a terminal go to the whole group. */
 static void settle_signals(void)
 {
-    static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM};
     const struct sigaction ignore = {.sa_handler = SIG_IGN}, standard = {.sa_handler = SIG_DFL};
     sigset_t none;
     for (size_t i = 0; i < COUNT_OF(ignored); i++)
@@ -313,6 +337,8 @@ static bool set_up(struct worker *w)
     struct relays_env env = {.loop = w->loop,
                              .log = w->env->log,
                              .counters = w->env->counters,
+                             .released = w->env->released,
+                             .clients = w->env->clients,
                              .budget = &w->budget,
                              .current = &w->current,
                              .worker = w->env->number,

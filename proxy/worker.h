@@ -5,8 +5,10 @@
 #define PROXY_WORKER_H
 
 #include "base/log.h"
+#include "proxy/clients.h"
 #include "proxy/counters.h"
 #include "proxy/privileges.h"
+#include "proxy/released.h"
 
 #include <stdint.h>
 
@@ -16,6 +18,8 @@ struct worker_env {
     const char *file; /* name of the configuration: names in it are relative to it */
     struct log *log;
     struct counters *counters;
+    struct clients *clients;
+    struct released *released;
     struct identity identity;
     pid_t supervisor;
 };

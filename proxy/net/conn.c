@@ -192,6 +192,16 @@ void conn_pause(struct conn *c, bool paused)
     conn_schedule(c);
 }
 
+void conn_secret(struct conn *c, bool secret)
+{
+    c->secret = secret;
+    c->was_secret = c->was_secret || secret;
+    if (c->t.ssl && secret)
+        (void)SSL_set_options(c->t.ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    else if (c->t.ssl)
+        (void)SSL_clear_options(c->t.ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 struct tls_info conn_tls_info(const struct conn *c)
 {
     return tls_info_of(c->t.ssl);
@@ -210,4 +220,14 @@ struct span conn_peer_text(const struct conn *c)
 uint16_t conn_peer_port(const struct conn *c)
 {
     return c->port;
+}
+
+size_t conn_local_text(const struct conn *c, char out[CONN_ADDRESS_TEXT])
+{
+    struct sockaddr_storage own = {0};
+    socklen_t n = sizeof own;
+    _Static_assert(CONN_ADDRESS_TEXT == ADDRESS_TEXT, "the public name of the same size");
+    if (c->t.fd < 0 || getsockname(c->t.fd, (struct sockaddr *)&own, &n) < 0)
+        return 0;
+    return address_text(&own, out);
 }

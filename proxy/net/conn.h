@@ -29,7 +29,8 @@ enum conn_event {
 
 struct conn_events {
     /* Bytes are there: returns how many were taken. What is not taken stays and comes again, with more behind
-     * it, after conn_resume or when more arrives; reading stops while CONN_IN_MAX wait. May call anything. */
+     * it, after conn_resume or when more arrives; reading stops while CONN_IN_MAX or more wait. May call
+     * anything. */
     size_t (*data)(void *ctx, struct conn *c, struct span bytes);
     void (*event)(void *ctx, struct conn *c, enum conn_event e, const char *why);
 };
@@ -71,11 +72,16 @@ MUST_CHECK bool conn_tls_connect(struct conn *c, struct tls_client *t, const cha
                                  uint64_t deadline_us);
 size_t conn_unread(const struct conn *c); /* waiting in `in`; inside `data` at least all that it was given */
 
-/* The end. flush: what was written still goes out (bounded: 5 s), with close_notify under TLS and a lingering
- * close, so that the peer reads it; else the socket is closed at once (reset: with RST, for aborts that must
- * not look like an end). No event follows. *c becomes NULL. */
-enum conn_end { CONN_END_FLUSH, CONN_END_NOW, CONN_END_RESET };
+/* The end. flush: what was written still goes out (bounded: loop_patience), with close_notify under TLS and a
+ * lingering close, so that the peer reads it; brisk: what the socket takes at once goes out, and nobody is
+ * waited for; else the socket is closed at once (reset: with RST, for aborts that must not look like an end).
+ * No event follows. *c becomes NULL. */
+enum conn_end { CONN_END_FLUSH, CONN_END_BRISK, CONN_END_NOW, CONN_END_RESET };
 void conn_close(struct conn **c, enum conn_end how);
+
+/* What comes in now is a secret: from the bytes that `data` looks at on, until it is said that no more is,
+ * memory that held them is wiped. */
+void conn_secret(struct conn *c, bool secret);
 
 struct tls_info conn_tls_info(const struct conn *c);
 /* The peer's address in canonical text ("192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4), and as 4 or 16
@@ -83,5 +89,8 @@ struct tls_info conn_tls_info(const struct conn *c);
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16]);
 struct span conn_peer_text(const struct conn *c); /* with the port: "192.0.2.1:4711", "[2001:db8::1]:4711" */
 uint16_t conn_peer_port(const struct conn *c);
+/* Our own end, in the same form; empty without a socket. Returns the length. */
+#define CONN_ADDRESS_TEXT 56
+size_t conn_local_text(const struct conn *c, char out[CONN_ADDRESS_TEXT]);
 
 #endif

@@ -63,7 +63,7 @@ static bool attempt(struct conn *c)
     const struct sockaddr_storage *a = &c->connector->address[c->connector->next++];
     char text[ADDRESS_TEXT];
     (void)address_text(a, text);
-    int fd = socket_open(a->ss_family);
+    int fd = socket_open(a->ss_family, loop_patience(c->loop)->silent_us);
     if (fd < 0) {
         transport_fail(&c->t, "connecting to %s: no socket: %s", text, strerror(errno));
         return false;

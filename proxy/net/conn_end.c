@@ -6,7 +6,6 @@
  * A socket that is closed with unread bytes in it sends RST, and then the peer may never read what we sent
  * last. So the end lingers, within bounds of time and bytes. In that while the conn owns itself; the loop
  * ends it when the loop itself goes. */
-#include "base/clock.h"
 #include "net/conn_parts.h"
 #include "net/loop_end.h"
 
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 
 static const size_t linger_bytes = (size_t)64 * 1024;
-static const uint64_t flush_us = 5 * (uint64_t)US_PER_S, linger_us = 2 * (uint64_t)US_PER_S;
 
 static void on_free(void *arg)
 {
@@ -50,7 +48,7 @@ static void begin_end(struct conn *c)
     c->only_clear = c->state == STATE_HANDSHAKE;
     c->state = STATE_ENDING;
     c->read_wants_write = false; /* no read of TLS comes any more, so nothing would ever clear it */
-    loop_timer_start(c->loop, &c->deadline, flush_us, on_end_deadline, c);
+    loop_timer_start(c->loop, &c->deadline, loop_patience(c->loop)->close_us, on_end_deadline, c);
     loop_at_end(c->loop, &c->at_end, on_end_deadline, c);
     conn_schedule(c);
 }
@@ -81,7 +79,7 @@ static void say_end(struct conn *c)
         return;
     }
     c->said_end = true;
-    loop_timer_start(c->loop, &c->deadline, linger_us, on_end_deadline, c);
+    loop_timer_start(c->loop, &c->deadline, loop_patience(c->loop)->close_us / 5 * 2, on_end_deadline, c);
 }
 
 void conn_end_step(struct conn *c, int events)
@@ -116,6 +114,8 @@ void conn_close(struct conn **cp, enum conn_end how)
     *cp = NULL;
     if (!c || c->state == STATE_DEAD)
         return;
+    if (how == CONN_END_BRISK)
+        conn_flush(c);
     if (how != CONN_END_FLUSH || c->state == STATE_CONNECTING || c->broken)
         die(c, how == CONN_END_RESET);
     else if (c->state != STATE_ENDING)

@@ -109,14 +109,17 @@ static void tell_eof(struct conn *c)
     conn_tell(c, CONN_EOF);
 }
 
-/* Calls the owner. Whatever it did to the conn, the memory of `bytes` was left alone. When it started TLS or
- * closed, what waited is no longer wanted. */
-static size_t show(struct conn *c, struct span bytes)
+/* Calls the owner. Whatever it did to the conn, the memory of `bytes` was left alone, and it is ours. When it
+ * started TLS or closed, what waited is no longer wanted. */
+static size_t show(struct conn *c, char *p, size_t n)
 {
-    c->offered = bytes.n;
-    size_t taken = c->events->data(c->ctx, c, bytes);
+    c->offered = n;
+    c->was_secret = c->secret;
+    size_t taken = c->events->data(c->ctx, c, span_make(p, n));
     c->offered = 0;
-    assert(taken <= bytes.n);
+    assert(taken <= n);
+    if (c->was_secret)
+        explicit_bzero(p, taken);
     if (c->state != STATE_OPEN)
         buf_free(&c->in);
     return taken;
@@ -126,23 +129,23 @@ void conn_offer(struct conn *c)
 {
     c->offer = false;
     if (buf_len(&c->in)) {
-        size_t taken = show(c, buf_span(&c->in));
+        size_t taken = show(c, c->in.data + c->in.start, buf_len(&c->in));
         if (c->state == STATE_OPEN)
             buf_consume(&c->in, taken);
     }
     tell_eof(c);
 }
 
-static void deliver(struct conn *c, struct span fresh)
+static void deliver(struct conn *c, char *p, size_t n)
 {
     if (buf_len(&c->in)) {
-        if (buf_append(&c->in, fresh))
+        if (buf_append(&c->in, span_make(p, n)))
             conn_offer(c);
         else
             no_memory(c);
         return;
     }
-    struct span left = span_skip(fresh, show(c, fresh));
+    struct span left = span_skip(span_make(p, n), show(c, p, n));
     if (left.n && c->state == STATE_OPEN && !buf_append(&c->in, left))
         no_memory(c);
 }
@@ -169,7 +172,9 @@ void conn_take_input(struct conn *c)
             input_stopped(c, r);
             return;
         }
-        deliver(c, span_make(p, got));
+        deliver(c, p, got);
+        if (c->secret || c->was_secret)
+            explicit_bzero(p, got); /* also what was not taken, and lies in `in` now */
         if (c->state != STATE_OPEN || (got < room && !c->t.ops->pending(&c->t)))
             return;
     }

@@ -46,7 +46,8 @@ struct conn {
     bool offer;  /* conn_resume was called */
     bool broken; /* writing failed, or no memory: t.why. What came in before is still shown */
     bool write_blocked, write_wants_read, read_wants_write;
-    bool only_clear; /* ENDING out of a handshake: what was meant for TLS is not sent */
+    bool secret, was_secret; /* what comes in; what the callback on the stack was given */
+    bool only_clear;         /* ENDING out of a handshake: what was meant for TLS is not sent */
     bool said_end;   /* ENDING: close_notify and FIN are out */
     unsigned char ip[16], ip_n;
     uint16_t port;

@@ -41,7 +41,6 @@ static int open_bound(const struct addrinfo *a)
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    socket_tune(fd);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         (a->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
         bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
@@ -126,7 +125,7 @@ struct listener *listener_watch(struct loop *l, int fd, void (*accepted)(void *c
     ls->loop = l;
     ls->accepted = accepted;
     ls->ctx = ctx;
-    socket_tune(fd); /* it may come from elsewhere (systemd); accepted sockets inherit */
+    socket_tune(fd, loop_patience(l)->silent_us); /* accepted sockets inherit */
     ev_io_init(&ls->io, on_acceptable, fd, EV_READ);
     ls->io.data = ls;
     ev_io_start(loop_ev(l), &ls->io);

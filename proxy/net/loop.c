@@ -21,6 +21,7 @@ struct loop {
     ev_prepare before_sleep;
     ev_idle no_sleep; /* active while deferred work waits: libev then polls without waiting */
     struct loop_deferred turn, at_end; /* heads of circles */
+    struct loop_patience patience;
     char read_buffer[LOOP_READ_SIZE];
 };
 
@@ -127,6 +128,8 @@ struct loop *loop_create(void)
     }
     circle_init(&l->turn);
     circle_init(&l->at_end);
+    l->patience =
+        (struct loop_patience){.close_us = 5 * (uint64_t)US_PER_S, .silent_us = 120 * (uint64_t)US_PER_S};
     ev_idle_init(&l->no_sleep, on_idle);
     ev_prepare_init(&l->before_sleep, on_before_sleep);
     l->before_sleep.data = l;
@@ -163,6 +166,10 @@ void loop_stop(struct loop *l)
 struct ev_loop *loop_ev(struct loop *l)
 {
     return l->ev;
+}
+struct loop_patience *loop_patience(struct loop *l)
+{
+    return &l->patience;
 }
 char *loop_read_buffer(struct loop *l)
 {

@@ -19,6 +19,13 @@ void loop_stop(struct loop *l);
 struct ev_loop *loop_ev(struct loop *l);
 uint64_t loop_now_us(struct loop *l); /* monotonic */
 
+/* How patient its connections are; may be changed at any time. */
+struct loop_patience {
+    uint64_t close_us;  /* the end: for what was written last; 2/5 of it for the peer's own end. 5 s */
+    uint64_t silent_us; /* a peer that acknowledges nothing, for sockets made from now on. 2 min */
+};
+struct loop_patience *loop_patience(struct loop *l);
+
 /* One shot. Owned and zeroed by whoever embeds it; must be stopped before its memory goes. */
 struct loop_timer {
     ev_timer w;
@@ -43,7 +50,7 @@ void loop_undefer(struct loop_deferred *d);
 
 /* Where every read lands first: one buffer a loop, LOOP_READ_SIZE bytes, so that idle connections hold none.
  */
-#define LOOP_READ_SIZE ((size_t)64 * 1024)
+#define LOOP_READ_SIZE ((size_t)256 * 1024)
 char *loop_read_buffer(struct loop *l);
 
 #endif

@@ -4,7 +4,10 @@
  *   ask -> c-ares <-> its sockets and timeout on the loop -> answer kept -> end of turn -> done()
  *
  * A query is owned by the resolver and is in its list until `done` was called or it was cancelled. c-ares
- * cannot cancel one query: a cancelled one stays in the list, mute, until c-ares lets go of it. */
+ * cannot cancel one query: a cancelled one stays in the list, mute, until c-ares lets go of it.
+ *
+ * Names come from the configuration, so they are few. Each one's last good addresses are remembered, and
+ * stand in while the name servers fail; a name server that says that the name is gone is believed. */
 #include "net/resolver.h"
 #include "base/clock.h"
 #include "net/address.h"
@@ -14,12 +17,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/time.h>
+
+enum { TRY_MS = 2000, TRIES = 3, KNOWN_MAX = 64, NAME_SIZE = 256 };
 
 struct watched { /* a socket of c-ares */
     struct watched *next;
     struct resolver *resolver;
     ev_io io;
+};
+
+struct known { /* a name, and where it was found last */
+    struct known *next;
+    size_t n;
+    struct sockaddr_storage address[RESOLVER_ADDRESSES];
+    char name[NAME_SIZE];
 };
 
 struct resolver {
@@ -28,6 +41,8 @@ struct resolver {
     struct watched *sockets;
     struct resolver_query *queries;
     struct loop_timer timeout;
+    struct known *known;
+    size_t known_n;
 };
 
 struct resolver_query {
@@ -40,9 +55,8 @@ struct resolver_query {
     struct loop_deferred end;
     struct resolver_answer answer;
     char error[160];
+    char name[NAME_SIZE]; /* empty: too long to be remembered */
 };
-
-enum { TRY_MS = 2000, TRIES = 3 };
 
 /* ---- sockets and time of c-ares ---- */
 
@@ -134,6 +148,58 @@ static void answer(struct resolver_query *q)
     loop_defer(q->resolver->loop, &q->end, on_end, q);
 }
 
+/* ---- what is known of a name ---- */
+
+static struct known *find_known(const struct resolver *r, const char *name)
+{
+    struct known *k = r->known;
+    while (k && strcasecmp(k->name, name) != 0)
+        k = k->next;
+    return k;
+}
+
+static struct known *add_known(struct resolver *r, const char *name)
+{
+    struct known *k = r->known_n < KNOWN_MAX ? calloc(1, sizeof *k) : NULL;
+    if (!k)
+        return NULL; /* it is not remembered */
+    (void)snprintf(k->name, sizeof k->name, "%s", name);
+    k->next = r->known;
+    r->known = k;
+    r->known_n++;
+    return k;
+}
+
+static void remember(struct resolver *r, const struct resolver_query *q)
+{
+    struct known *k = q->name[0] ? find_known(r, q->name) : NULL;
+    if (!k && q->name[0])
+        k = add_known(r, q->name);
+    if (!k)
+        return;
+    k->n = q->answer.n;
+    memcpy(k->address, q->answer.address, sizeof k->address);
+}
+
+static void set_port(struct sockaddr_storage *a, uint16_t port)
+{
+    if (a->ss_family == AF_INET)
+        ((struct sockaddr_in *)a)->sin_port = htons(port);
+    else
+        ((struct sockaddr_in6 *)a)->sin6_port = htons(port);
+}
+
+/* The servers could not say; where it was before is better than nowhere. */
+static void recall(const struct resolver *r, struct resolver_query *q)
+{
+    const struct known *k = find_known(r, q->name);
+    for (size_t i = 0; k && i < k->n; i++) {
+        q->answer.address[i] = k->address[i];
+        set_port(&q->answer.address[i], q->port);
+        q->answer.n = i + 1;
+    }
+}
+
 static void copy_addresses(struct resolver_query *q, const struct ares_addrinfo *found)
 {
     struct resolver_answer *a = &q->answer;
@@ -142,10 +208,7 @@ static void copy_addresses(struct resolver_query *q, const struct ares_addrinfo 
         if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) || n->ai_addrlen > sizeof *to)
             continue;
         memcpy(to, n->ai_addr, n->ai_addrlen);
-        if (n->ai_family == AF_INET)
-            ((struct sockaddr_in *)to)->sin_port = htons(q->port);
-        else
-            ((struct sockaddr_in6 *)to)->sin6_port = htons(q->port);
+        set_port(to, q->port);
         a->n++;
     }
 }
@@ -159,6 +222,10 @@ static void on_found(void *arg, int status, int timeouts, struct ares_addrinfo *
     } else {
         if (status == ARES_SUCCESS && found)
             copy_addresses(q, found);
+        if (q->answer.n)
+            remember(q->resolver, q);
+        else if (status != ARES_SUCCESS && status != ARES_ENOTFOUND && status != ARES_ENODATA)
+            recall(q->resolver, q);
         if (q->answer.n == 0)
             (void)snprintf(q->error, sizeof q->error, "the name does not resolve: %s",
                            status == ARES_SUCCESS ? "it has no address" : ares_strerror(status));
@@ -186,6 +253,8 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, uint16
         q->answer.n = 1;
         answer(q);
     } else {
+        if (strlen(name) < sizeof q->name)
+            (void)snprintf(q->name, sizeof q->name, "%s", name);
         ares_getaddrinfo(r->channel, name, NULL, &stream, on_found, q);
         set_timeout(r);
     }
@@ -245,6 +314,10 @@ void resolver_destroy(struct resolver **rp)
         next = q->next;
         loop_undefer(&q->end);
         free(q);
+    }
+    for (struct known *k = r->known, *next; k; k = next) {
+        next = k->next;
+        free(k);
     }
     loop_timer_stop(&r->timeout);
     ares_library_cleanup();

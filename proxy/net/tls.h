@@ -24,23 +24,49 @@ struct tls_ticket_keys {
     bool previous; /* [1] is set */
 };
 
+enum tls_floor { TLS_FLOOR_12, TLS_FLOOR_13 }; /* the oldest version that is spoken */
+
+/* Does a server ask clients for a certificate? One that is shown and does not verify ends the handshake
+ * either way. */
+enum tls_ask { TLS_ASK_NOTHING, TLS_ASK_REQUEST, TLS_ASK_REQUIRE };
+
+struct tls_server_options {
+    const struct tls_pair *pairs; /* the first is the default; the others answer to the names in their
+                                     certificates (exact and wildcard) */
+    size_t pair_n;
+    struct span context;                /* the listener: its sessions are resumed nowhere else */
+    const struct tls_ticket_keys *keys; /* NULL: OpenSSL makes its own */
+    enum tls_floor floor;
+    enum tls_ask ask;
+    const char *client_ca_name; /* for error texts */
+    struct span client_ca;      /* PEM: who may sign what clients show */
+};
 struct tls_server; /* reference-counted: connections under way keep it */
-/* The first pair is the default; the others answer to the names in their certificates (exact and wildcard).
- * `context`: binds sessions to this listener. TLS 1.2 at least; no renegotiation; ALPN "smtp" acknowledged,
- * an ALPN list without it refused. NULL with the reason in `error`. */
-MUST_CHECK struct tls_server *tls_server_create(const struct tls_pair *pairs, size_t n, struct span context,
-                                                const struct tls_ticket_keys *keys, char *error,
+/* No renegotiation; ALPN "smtp" acknowledged, an ALPN list without it refused. A session is resumed only
+ * where context, certificates, floor and what is asked of clients are as they were. NULL with the reason in
+ * `error`. */
+MUST_CHECK struct tls_server *tls_server_create(const struct tls_server_options *o, char *error,
                                                 size_t error_size);
 void tls_server_unref(struct tls_server **t);
+/* From now on tickets are made with these; only for a server that was made with keys. */
+void tls_server_rekey(struct tls_server *t, const struct tls_ticket_keys *keys);
+
+#define TLS_PIN 32 /* SHA-256 of a certificate's SubjectPublicKeyInfo */
 
 struct tls_client_options {
-    bool verify;         /* refuse a certificate that is not good for the name */
+    bool verify;         /* refuse a certificate whose chain, date or name is not good */
     const char *ca_name; /* for error texts; NULL: the system's certificates */
     struct span ca;      /* PEM */
+    /* The server's own key must be one of these, beside what `verify` asks for, or alone. */
+    const unsigned char (*pins)[TLS_PIN];
+    size_t pin_n;
+    const struct tls_pair *pair; /* shown to a server that asks; NULL: none */
+    enum tls_floor floor;
 };
 struct tls_client; /* reference-counted; keeps sessions to resume, by server name, at most 64 */
 MUST_CHECK struct tls_client *tls_client_create(const struct tls_client_options *o, char *error,
                                                 size_t error_size);
+struct tls_client *tls_client_ref(struct tls_client *t); /* NULL: NULL */
 void tls_client_unref(struct tls_client **t);
 
 /* Does the pair fit together (and is it in date)? For -t. A certificate out of date is not an error:
@@ -52,6 +78,9 @@ struct tls_info {        /* of a connection; strings live as long as it */
     const char *cipher;
     const char *server_name; /* SNI that the client sent, printable; NULL: none */
     bool resumed, verified;
+    /* Of the certificate that the client has shown and that was verified; NULL: none. */
+    const char *peer_subject;     /* "CN=relay,O=Example", printable */
+    const char *peer_fingerprint; /* SHA-256 of the certificate, in hexadecimal */
 };
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's side of TLS: verification, and sessions kept to be resumed.
+/* The client's side of TLS: verification, pins, a certificate of its own, and sessions kept to be resumed.
+ *
+ *   server's certificate -> chain, date, name (verify) -> its key among the pins (if there are any) -> good
  *
  *   handshake with NAME -> ticket -> shelf -> next handshake with NAME
  *
@@ -8,9 +10,7 @@
 #include "net/tls_ssl.h"
 
 #include <arpa/inet.h>
-#include <limits.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +28,9 @@ struct tls_client {
     SSL_CTX *ctx;
     uint64_t clock;
     struct kept_session kept[SESSIONS_MAX];
+    bool verify;
+    size_t pin_n;
+    unsigned char pins[][TLS_PIN];
 };
 
 /* ---- sessions ---- */
@@ -90,48 +93,73 @@ static void offer_session(struct tls_client *t, SSL *ssl, const char *name)
 
 /* ---- making one ---- */
 
-static bool add_authorities(SSL_CTX *ctx, struct span pem)
+static bool pinned(const struct tls_client *t, const X509 *certificate)
 {
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
-    X509 *ca;
-    int n = 0;
-    bool good = bio != NULL;
-    while (good && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-        good = X509_STORE_add_cert(store, ca) == 1;
-        X509_free(ca);
-        n++;
-    }
-    BIO_free(bio);
-    unsigned long e = ERR_peek_last_error();
-    if (!good || n == 0 || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
-        return false;
-    ERR_clear_error();
-    return true;
+    unsigned char *key = NULL, digest[EVP_MAX_MD_SIZE];
+    bool found = false;
+    int n = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key) : -1;
+    bool good = n > 0 && EVP_Digest(key, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1;
+    for (size_t i = 0; good && i < t->pin_n; i++)
+        found = found || memcmp(digest, t->pins[i], TLS_PIN) == 0;
+    OPENSSL_free(key);
+    return found;
 }
 
-static bool set_verification(SSL_CTX *ctx, const struct tls_client_options *o, char *error, size_t error_size)
+/* In place of OpenSSL's own check, when there are pins. Only the server's own certificate counts: the others
+ * that it sends prove nothing unless the chain is verified. */
+static int on_certificate(X509_STORE_CTX *shown, void *arg)
 {
-    SSL_CTX_set_verify(ctx, o->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    const struct tls_client *t = arg;
+    if (t->verify && X509_verify_cert(shown) != 1)
+        return 0;
+    if (pinned(t, X509_STORE_CTX_get0_cert(shown)))
+        return 1;
+    X509_STORE_CTX_set_error(shown, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+static bool set_verification(struct tls_client *t, SSL_CTX *ctx, const struct tls_client_options *o,
+                             char *error, size_t error_size)
+{
+    SSL_CTX_set_verify(ctx, o->verify || o->pin_n ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    t->verify = o->verify;
+    t->pin_n = o->pin_n;
+    if (o->pin_n) {
+        memcpy(t->pins, o->pins, o->pin_n * TLS_PIN);
+        SSL_CTX_set_cert_verify_callback(ctx, on_certificate, t);
+    }
     if (!o->verify)
         return true;
     if (!o->ca_name)
         return SSL_CTX_set_default_verify_paths(ctx) == 1 ||
                tls_error(error, error_size, "the system's certificates cannot be read");
-    return add_authorities(ctx, o->ca) ||
+    return tls_trust(SSL_CTX_get_cert_store(ctx), o->ca) ||
            tls_error(error, error_size, "%s: no PEM certificates that can be read", o->ca_name);
+}
+
+static bool set_own(SSL_CTX *ctx, const struct tls_pair *pair, char *error, size_t error_size)
+{
+    struct tls_loaded l;
+    if (!pair)
+        return true;
+    if (!tls_pair_load(pair, &l, error, error_size))
+        return false;
+    bool good = tls_loaded_use(ctx, &l) ||
+                tls_error(error, error_size, "%s: the certificate cannot be used", pair->name);
+    tls_loaded_free(&l);
+    return good;
 }
 
 struct tls_client *tls_client_create(const struct tls_client_options *o, char *error, size_t error_size)
 {
     ERR_clear_error();
-    struct tls_client *t = calloc(1, sizeof *t);
+    struct tls_client *t = calloc(1, sizeof *t + o->pin_n * TLS_PIN);
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (!t || !ctx || !tls_common_settings(ctx)) {
+    if (!t || !ctx || !tls_common_settings(ctx, o->floor)) {
         tls_error(error, error_size, "TLS cannot be set up");
         goto fail;
     }
-    if (!set_verification(ctx, o, error, error_size))
+    if (!set_verification(t, ctx, o, error, error_size) || !set_own(ctx, o->pair, error, error_size))
         goto fail;
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, on_new_session);
@@ -142,6 +170,13 @@ fail:
     SSL_CTX_free(ctx);
     free(t);
     return NULL;
+}
+
+struct tls_client *tls_client_ref(struct tls_client *t)
+{
+    if (t)
+        t->references++;
+    return t;
 }
 
 void tls_client_unref(struct tls_client **tp)

@@ -79,6 +79,12 @@ fail:
     return false;
 }
 
+bool tls_loaded_use(SSL_CTX *ctx, const struct tls_loaded *l)
+{
+    return SSL_CTX_use_certificate(ctx, l->certificate) == 1 && SSL_CTX_use_PrivateKey(ctx, l->key) == 1 &&
+           SSL_CTX_set1_chain(ctx, l->chain) == 1;
+}
+
 void tls_loaded_free(struct tls_loaded *l)
 {
     X509_free(l->certificate);

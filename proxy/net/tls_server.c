@@ -3,14 +3,16 @@
  *
  *   ClientHello, SNI "a.example.org" -> names (sorted) -> its SSL_CTX, else that of the first pair
  *
- * A tls_server never changes after it was made. The runtime holds one reference, and each connection one
- * until its SSL is freed. Sessions live in tickets alone: no cache here grows with handshakes. */
+ * But for its ticket keys a tls_server never changes after it was made. The runtime holds one reference, and
+ * each connection one until its SSL is freed. Sessions live in tickets alone: no cache here grows with
+ * handshakes. */
 #include "net/tls_ssl.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,7 @@ struct tls_server {
     struct server_name *names;
     bool has_keys;
     struct tls_ticket_keys keys;
+    unsigned char context[SHA256_DIGEST_LENGTH];
 };
 
 /* ---- names ---- */
@@ -202,43 +205,104 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     return 0;
 }
 
+/* A client's certificate was good when its session began. That it has run out since, OpenSSL does not ask. */
+static SSL_TICKET_RETURN on_resume(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_n,
+                                   SSL_TICKET_STATUS status, void *arg)
+{
+    X509 *shown = session ? SSL_SESSION_get0_peer(session) : NULL;
+    (void)ssl;
+    (void)name;
+    (void)name_n;
+    (void)arg;
+    if (shown && X509_cmp_current_time(X509_get0_notAfter(shown)) < 0)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS         ? SSL_TICKET_RETURN_USE
+           : status == SSL_TICKET_SUCCESS_RENEW ? SSL_TICKET_RETURN_USE_RENEW
+                                                : SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
+void tls_server_rekey(struct tls_server *t, const struct tls_ticket_keys *keys)
+{
+    if (t->has_keys)
+        t->keys = *keys;
+}
+
 /* ---- making one ---- */
 
-static bool set_context(SSL_CTX *ctx, struct span context)
+static bool add_part(EVP_MD_CTX *digest, struct span part)
 {
-    unsigned char id[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    return EVP_Digest(context.p ? context.p : "", context.n, id, &n, EVP_sha256(), NULL) == 1 &&
-           SSL_CTX_set_session_id_context(ctx, id, n) == 1;
+    uint64_t n = part.n; /* leads, so that no two lists of parts read the same */
+    return EVP_DigestUpdate(digest, &n, sizeof n) == 1 &&
+           EVP_DigestUpdate(digest, part.p ? part.p : "", part.n) == 1;
 }
 
-static bool set_sessions(struct tls_server *t, SSL_CTX *ctx, struct span context)
+/* What a session must have in common with us to be resumed: one number for all of it. */
+static bool make_context(struct tls_server *t, const struct tls_server_options *o)
+{
+    const unsigned char rules[] = {(unsigned char)o->floor, (unsigned char)o->ask};
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool good = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+                add_part(digest, o->context) && add_part(digest, o->client_ca) &&
+                EVP_DigestUpdate(digest, rules, sizeof rules) == 1;
+    for (size_t i = 0; good && i < o->pair_n; i++)
+        good = add_part(digest, o->pairs[i].certificate);
+    good = good && EVP_DigestFinal_ex(digest, t->context, NULL) == 1;
+    EVP_MD_CTX_free(digest);
+    return good;
+}
+
+static bool set_sessions(const struct tls_server *t, SSL_CTX *ctx)
 {
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    if (!set_context(ctx, context) || !SSL_CTX_set_num_tickets(ctx, 1))
-        return false;
-    return !t->has_keys || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1;
+    return SSL_CTX_set_session_id_context(ctx, t->context, sizeof t->context) == 1 &&
+           SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
+           SSL_CTX_set_session_ticket_cb(ctx, NULL, on_resume, NULL) == 1 &&
+           (!t->has_keys || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1);
 }
 
-static bool set_pair(SSL_CTX *ctx, const struct tls_loaded *l)
+/* Who may sign clients' certificates; the list of their names goes to the client. */
+static bool set_client_ca(SSL_CTX *ctx, struct span pem)
 {
-    return SSL_CTX_use_certificate(ctx, l->certificate) == 1 && SSL_CTX_use_PrivateKey(ctx, l->key) == 1 &&
-           SSL_CTX_set1_chain(ctx, l->chain) == 1;
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    if (!tls_trust(store, pem))
+        return false;
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+        X509 *ca = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+        if (ca && SSL_CTX_add_client_CA(ctx, ca) != 1)
+            return false;
+    }
+    return true;
 }
 
-static bool add_pair(struct tls_server *t, const struct tls_pair *p, struct span context, char *error,
+static bool set_ask(SSL_CTX *ctx, const struct tls_server_options *o)
+{
+    static const int modes[] = {
+        [TLS_ASK_NOTHING] = SSL_VERIFY_NONE,
+        [TLS_ASK_REQUEST] = SSL_VERIFY_PEER,
+        [TLS_ASK_REQUIRE] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+    };
+    SSL_CTX_set_verify(ctx, modes[o->ask], NULL);
+    return o->ask == TLS_ASK_NOTHING || set_client_ca(ctx, o->client_ca);
+}
+
+static bool add_pair(struct tls_server *t, const struct tls_server_options *o, size_t i, char *error,
                      size_t error_size)
 {
     struct tls_loaded l;
-    if (!tls_pair_load(p, &l, error, error_size))
+    if (!tls_pair_load(&o->pairs[i], &l, error, error_size))
         return false;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    bool good = ctx && tls_common_settings(ctx) && set_sessions(t, ctx, context) && set_pair(ctx, &l) &&
-                add_names(t, l.certificate, t->pairs_n);
+    bool good = ctx && tls_common_settings(ctx, o->floor) && set_sessions(t, ctx) &&
+                tls_loaded_use(ctx, &l) && add_names(t, l.certificate, t->pairs_n);
     tls_loaded_free(&l);
+    if (!good)
+        tls_error(error, error_size, "%s: the certificate cannot be used", o->pairs[i].name);
+    else if (!set_ask(ctx, o))
+        good = tls_error(error, error_size, "%s: no PEM certificates that can be read", o->client_ca_name);
     if (!good) {
         SSL_CTX_free(ctx);
-        return tls_error(error, error_size, "%s: the certificate cannot be used", p->name);
+        return false;
     }
     SSL_CTX_set_app_data(ctx, t);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
@@ -248,23 +312,25 @@ static bool add_pair(struct tls_server *t, const struct tls_pair *p, struct span
     return true;
 }
 
-struct tls_server *tls_server_create(const struct tls_pair *pairs, size_t n, struct span context,
-                                     const struct tls_ticket_keys *keys, char *error, size_t error_size)
+struct tls_server *tls_server_create(const struct tls_server_options *o, char *error, size_t error_size)
 {
     ERR_clear_error();
     struct tls_server *t = calloc(1, sizeof *t);
-    if (!t || n == 0 || !(t->pairs = calloc(n, sizeof(SSL_CTX *)))) {
-        (void)snprintf(error, error_size, "%s", n == 0 ? "no certificate was given" : "out of memory");
+    if (!t || o->pair_n == 0 || !(t->pairs = calloc(o->pair_n, sizeof(SSL_CTX *))) || !make_context(t, o)) {
+        (void)snprintf(error, error_size, "%s",
+                       o->pair_n == 0 ? "no certificate was given" : "out of memory");
+        if (t)
+            free(t->pairs);
         free(t);
         return NULL;
     }
     t->references = 1;
-    if (keys) {
+    if (o->keys) {
         t->has_keys = true;
-        t->keys = *keys;
+        t->keys = *o->keys;
     }
-    for (size_t i = 0; i < n; i++)
-        if (!add_pair(t, &pairs[i], context, error, error_size)) {
+    for (size_t i = 0; i < o->pair_n; i++)
+        if (!add_pair(t, o, i, error, error_size)) {
             tls_server_unref(&t);
             return NULL;
         }

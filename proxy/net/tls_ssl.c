@@ -6,7 +6,9 @@
  * The tie goes with the SSL; so a context that a reload has replaced lives until its last connection ends. */
 #include "net/tls_ssl.h"
 
+#include <limits.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const
     }
     tie->server = s;
     tie->client = c;
+    tie->peer = NULL;
     memcpy(tie->name, name, n);
     return ssl;
 }
@@ -42,12 +45,14 @@ void tls_ssl_free(SSL **sslp)
     SSL_free(ssl);
     tls_server_unref(&tie->server);
     tls_client_unref(&tie->client);
+    free(tie->peer);
     free(tie);
 }
 
-bool tls_common_settings(SSL_CTX *ctx)
+bool tls_common_settings(SSL_CTX *ctx, enum tls_floor floor)
 {
-    if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION))
+    static const int oldest[] = {[TLS_FLOOR_12] = TLS1_2_VERSION, [TLS_FLOOR_13] = TLS1_3_VERSION};
+    if (!SSL_CTX_set_min_proto_version(ctx, oldest[floor]))
         return false;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -58,6 +63,25 @@ bool tls_common_settings(SSL_CTX *ctx)
      * without data does so with whole records still in OpenSSL's buffer, for which no event of the socket
      * will ever come. */
     SSL_CTX_set_read_ahead(ctx, OpenSSL_version_num() < 0x30200000UL);
+    return true;
+}
+
+bool tls_trust(X509_STORE *store, struct span pem)
+{
+    BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p ? pem.p : "", (int)pem.n) : NULL;
+    X509 *ca;
+    int n = 0;
+    bool good = bio != NULL;
+    while (good && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        good = X509_STORE_add_cert(store, ca) == 1;
+        X509_free(ca);
+        n++;
+    }
+    BIO_free(bio);
+    unsigned long e = ERR_peek_last_error();
+    if (!good || n == 0 || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
+        return false;
+    ERR_clear_error();
     return true;
 }
 
@@ -82,18 +106,51 @@ static const char *printable_name(const char *name)
     return name;
 }
 
+static bool name_peer(struct tls_peer_id *id, X509 *certificate)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    BIO *bio = BIO_new(BIO_s_mem());
+    bool good = bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0 &&
+                X509_digest(certificate, EVP_sha256(), digest, &n) == 1;
+    if (good) {
+        int length = BIO_read(bio, id->subject, sizeof id->subject - 1);
+        id->subject[length > 0 ? length : 0] = '\0';
+        for (unsigned i = 0; i < n && 2 * i + 2 < sizeof id->fingerprint; i++)
+            (void)snprintf(id->fingerprint + (size_t)2 * i, 3, "%02x", digest[i]);
+    }
+    BIO_free(bio);
+    return good;
+}
+
+/* Made once, since each line of the log asks for it. */
+static const struct tls_peer_id *peer_of(SSL *ssl, struct tls_tie *tie)
+{
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    if (!tie->server || !certificate || SSL_get_verify_result(ssl) != X509_V_OK)
+        return NULL;
+    if (!tie->peer)
+        tie->peer = calloc(1, sizeof *tie->peer);
+    if (tie->peer && !tie->peer->fingerprint[0] && !name_peer(tie->peer, certificate))
+        ERR_clear_error();
+    return tie->peer;
+}
+
 struct tls_info tls_info_of(SSL *ssl)
 {
     if (!ssl || !SSL_is_init_finished(ssl))
         return (struct tls_info){0};
-    const struct tls_tie *tie = SSL_get_app_data(ssl);
+    struct tls_tie *tie = SSL_get_app_data(ssl);
     bool asked = tie->client && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
+    const struct tls_peer_id *peer = peer_of(ssl, tie);
     return (struct tls_info){
         .version = SSL_get_version(ssl),
         .cipher = SSL_get_cipher_name(ssl),
         .server_name =
             tie->server ? printable_name(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) : NULL,
         .resumed = SSL_session_reused(ssl) != 0,
-        .verified = asked && SSL_get_verify_result(ssl) == X509_V_OK,
+        .verified = peer || (asked && SSL_get_verify_result(ssl) == X509_V_OK),
+        .peer_subject = peer ? peer->subject : NULL,
+        .peer_fingerprint = peer ? peer->fingerprint : NULL,
     };
 }

@@ -12,17 +12,26 @@ MUST_CHECK SSL *tls_server_ssl(struct tls_server *t);
 MUST_CHECK SSL *tls_client_ssl(struct tls_client *t, const char *name);
 void tls_ssl_free(SSL **ssl);
 
+/* Who a client is by its certificate. */
+struct tls_peer_id {
+    char fingerprint[2 * 32 + 1];
+    char subject[256];
+};
+
 /* What an SSL belongs to; its app data. */
 struct tls_tie {
     struct tls_server *server;
     struct tls_client *client;
-    char name[]; /* of the server that a client wants */
+    struct tls_peer_id *peer; /* made when somebody asks for it */
+    char name[];              /* of the server that a client wants */
 };
 /* Makes the SSL of a context and ties it to one of the two, without taking a reference. NULL: no memory. */
 MUST_CHECK SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const char *name);
 
 /* What server and client contexts have in common. false: an old library. */
-MUST_CHECK bool tls_common_settings(SSL_CTX *ctx);
+MUST_CHECK bool tls_common_settings(SSL_CTX *ctx, enum tls_floor floor);
+/* Trusts the certificates of a PEM file. false: something in it cannot be read, or it holds none. */
+MUST_CHECK bool tls_trust(X509_STORE *store, struct span pem);
 
 /* "format…: reason of OpenSSL's first error"; empties OpenSSL's queue. Always false, for `return`. */
 bool tls_error(char *error, size_t error_size, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -36,6 +45,7 @@ struct tls_loaded {
 MUST_CHECK bool tls_pair_load(const struct tls_pair *p, struct tls_loaded *l_r, char *error,
                               size_t error_size);
 void tls_loaded_free(struct tls_loaded *l);
+MUST_CHECK bool tls_loaded_use(SSL_CTX *ctx, const struct tls_loaded *l);
 
 struct tls_info tls_info_of(SSL *ssl);
 

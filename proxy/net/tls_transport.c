@@ -28,6 +28,12 @@ static const char *where(const struct transport *t)
     return t->established ? "TLS" : "TLS handshake";
 }
 
+/* The last error says so; the first may be what went wrong in the certificate. */
+static bool refused_certificate(long verdict)
+{
+    return verdict != X509_V_OK && ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+}
+
 static enum transport_result fail_protocol(struct transport *t)
 {
     unsigned long code = ERR_peek_error();
@@ -37,9 +43,11 @@ static enum transport_result fail_protocol(struct transport *t)
         return transport_fail(t, "%s",
                               t->established ? "TLS connection cut without close_notify"
                                              : "TLS handshake: the peer closed the connection");
-    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
+    if (refused_certificate(verdict))
         return transport_fail(t, "TLS handshake: the peer's certificate was refused: %s",
-                              X509_verify_cert_error_string(verdict));
+                              verdict == X509_V_ERR_APPLICATION_VERIFICATION
+                                  ? "its key is not pinned"
+                                  : X509_verify_cert_error_string(verdict));
     if (!t->established)
         alert_stranger(t, reason);
     const char *text = ERR_reason_error_string(code);

@@ -25,7 +25,7 @@ enum own_reply auth_check(struct session *s, struct cmd *c)
     if (s->view.user.n)
         return SAY_AUTH_TWICE;
     if (s->tx)
-        return SAY_AUTH_IN_MAIL;
+        return SAY_NOT_IN_MAIL;
     if (s->policy->auth_needs_tls && !s->in_tls)
         return SAY_AUTH_NEEDS_TLS;
     if (!(s->offered.caps & CAP_AUTH))

@@ -10,6 +10,10 @@
 
 #include "base/clock.h"
 
+/* A client may send a long list in one go and learn from 452 which part of it to send again; one that goes on
+ * for ever does not mean to. */
+#define RCPT_OVERSHOOT 1000
+
 struct verb_step {
     enum own_reply (*check)(struct session *s, struct cmd *c);
     unsigned phases;
@@ -18,15 +22,31 @@ struct verb_step {
 
 /* ---- greeting and EHLO ---- */
 
-static void send_greeting(struct session *s)
+static void send_own_greeting(struct session *s)
 {
     struct buf b = {0};
     char text[300];
     int n = snprintf(text, sizeof(text), "%s ESMTP", s->policy->hostname);
-    s->mode = MODE_COMMAND;
     if (n > 0 && (size_t)n < sizeof(text) && reply_print(&b, 220, SPAN_NONE, span_make(text, (size_t)n)))
         session_send(s, buf_span(&b));
     buf_free(&b);
+}
+
+static void send_greeting(struct session *s)
+{
+    struct span theirs;
+    unsigned code = 220;
+    s->mode = MODE_COMMAND;
+    if (s->policy->relay_greeting) {
+        code = upleg_greeting(s->leg, &theirs);
+        session_send(s, theirs);
+    } else {
+        send_own_greeting(s);
+    }
+    if (code / 100 != 2) {
+        session_over(s, SESSION_CLOSE_FLUSH, "the server's greeting refuses");
+        return;
+    }
     s->idle_since_us = session_now(s);
     session_run(s);
 }
@@ -41,21 +61,45 @@ void session_refuse_greeting(struct session *s, enum own_reply r)
     session_over(s, SESSION_CLOSE_FLUSH, "refused at the greeting");
 }
 
+static bool upstream_offer(const struct session *s, struct ehlo *offer_r)
+{
+    if (!s->leg)
+        return s->ops->offer(s->ctx, offer_r) == SESSION_OFFER_KNOWN;
+    *offer_r = *upleg_offer(s->leg);
+    return true;
+}
+
+/* Is TLS to be had here? Where it is mirrored, that is the upstream's to say. */
+static bool offers_tls(const struct session *s)
+{
+    struct ehlo upstream;
+    if (!s->policy->mirror_tls)
+        return s->policy->offer_starttls;
+    return s->policy->offer_starttls && upstream_offer(s, &upstream) && (upstream.caps & CAP_STARTTLS);
+}
+
 /* The offer that EHLO will be made from; false: there is none (yet). */
 bool session_refresh_offer(struct session *s)
 {
+    const struct session_limits *l = &s->policy->limits;
     struct ehlo upstream;
-    uint32_t own = CAP_PIPELINING;
-    uint32_t deny = 0;
-    if (s->leg)
-        upstream = *upleg_offer(s->leg);
-    else if (s->ops->offer(s->ctx, &upstream) != SESSION_OFFER_KNOWN)
+    struct ehlo_policy ours = {.own = CAP_PIPELINING,
+                               .deny = query_denied(s->policy),
+                               .max_size = l->message_bytes,
+                               .limits = {[EHLO_RCPTMAX] = l->recipients, [EHLO_MAILMAX] = l->transactions}};
+    if (!upstream_offer(s, &upstream))
         return false;
-    if (s->policy->offer_starttls && !s->in_tls)
-        own |= CAP_STARTTLS;
+    if (!s->in_tls && offers_tls(s))
+        ours.own |= CAP_STARTTLS;
+    if (s->policy->offer_chunking)
+        ours.own |= CAP_CHUNKING;
+    else
+        ours.deny |= CAP_BINARYMIME;
     if ((s->policy->auth_needs_tls && !s->in_tls) || s->view.user.n)
-        deny |= CAP_AUTH;
-    s->offered = ehlo_offer(&upstream, own, deny, s->policy->limits.message_bytes);
+        ours.deny |= CAP_AUTH;
+    if (!s->in_tls)
+        ours.deny |= CAP_REQUIRETLS;
+    s->offered = ehlo_offer(&upstream, &ours);
     return true;
 }
 
@@ -89,9 +133,8 @@ static enum own_reply check_helo(struct session *s, struct cmd *c)
     return SAY_NONE;
 }
 
-static void proceed_helo(struct session *s, struct cmd *c)
+static void own_hello(struct session *s, struct cmd *c)
 {
-    tx_end(s); /* EHLO is also a RSET (RFC 5321 4.1.4) */
     if (!session_refresh_offer(s)) {
         cmd_answer(s, c, SAY_NO_UPSTREAM);
         return;
@@ -101,6 +144,35 @@ static void proceed_helo(struct session *s, struct cmd *c)
                        ? ehlo_print(&c->reply, span_of(s->policy->hostname), &s->offered)
                        : reply_print(&c->reply, 250, SPAN_NONE, span_of(s->policy->hostname));
     if (printed)
+        c->state = CMD_DONE;
+    else
+        cmd_answer(s, c, SAY_NO_MEMORY);
+}
+
+static void proceed_helo(struct session *s, struct cmd *c)
+{
+    tx_end(s); /* EHLO is also a RSET (RFC 5321 4.1.4) */
+    if (!s->policy->relay_greeting)
+        own_hello(s, c);
+    else if (s->leg)
+        c->state = CMD_READY;
+    else
+        cmd_answer(s, c, SAY_UPSTREAM_LOST);
+}
+
+/* The server's own words, but for what it offers: of that only what can be honoured. */
+void hello_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes)
+{
+    size_t at = 0;
+    struct span name;
+    if (code / 100 != 2) {
+        cmd_answer_bytes(s, c, bytes);
+        return;
+    }
+    s->helo_done = session_refresh_offer(s);
+    if (c->command.verb == VERB_HELO || !reply_next_line(bytes, &at, &name))
+        cmd_answer_bytes(s, c, bytes);
+    else if (ehlo_print(&c->reply, name, &s->offered))
         c->state = CMD_DONE;
     else
         cmd_answer(s, c, SAY_NO_MEMORY);
@@ -128,12 +200,14 @@ static enum own_reply parse_envelope(struct session *s, struct cmd *c, enum path
         [PARAMS_NOT_OFFERED] = SAY_UNKNOWN_PARAMETER,
     };
     struct span rest, culprit;
-    enum path_error pe = path_parse(c->command.arg, kind, &c->path, &rest);
+    enum path_error pe = path_parse(c->command.arg, kind, s->policy->limits.local_part, &c->path, &rest);
     if (pe != PATH_OK)
         return bad;
     /* AUTH= is legal for a client that has authenticated, though EHLO does not show AUTH to it any more. */
     uint32_t caps = s->offered.caps | (s->view.user.n ? (uint32_t)CAP_AUTH : 0);
     enum params_error e = params_parse(rest, of, caps, &c->params, &culprit);
+    if (e == PARAMS_NOT_OFFERED && span_ieq(culprit, SPAN_LIT("REQUIRETLS")))
+        return SAY_NEED_REQUIRETLS;
     if (e != PARAMS_OK)
         return by_error[e];
     return path_reply(s, c, pe, bad);
@@ -190,11 +264,15 @@ static enum own_reply check_rcpt(struct session *s, struct cmd *c)
 {
     if (!s->tx || s->tx->refused)
         return SAY_NEED_MAIL;
+    if (s->tx->stage != TX_ENVELOPE)
+        return SAY_CHUNKS_BEGUN;
     enum own_reply r = parse_envelope(s, c, PATH_TO, PARAMS_OF_RCPT, SAY_BAD_RCPT);
     if (r)
         return r;
     if (s->tx->rcpt_offered >= s->policy->limits.recipients) {
         session_count(s, SESSION_COUNT_TOO_MANY_RCPTS);
+        if (++s->tx->rcpt_excess > RCPT_OVERSHOOT)
+            session_error(s);
         return SAY_TOO_MANY_RCPTS;
     }
     s->tx->rcpt_offered++;
@@ -218,6 +296,10 @@ static enum own_reply check_data(struct session *s, struct cmd *c)
     (void)c;
     if (!s->tx)
         return SAY_NEED_MAIL;
+    if (s->tx->stage != TX_ENVELOPE)
+        return SAY_CHUNKS_BEGUN;
+    if (s->tx->binary)
+        return SAY_BINARY_BY_DATA;
     return s->tx->rcpt_offered ? SAY_NONE : SAY_NEED_RCPT;
 }
 
@@ -236,32 +318,37 @@ static void proceed_data(struct session *s, struct cmd *c)
 
 /* ---- the small ones ---- */
 
+/* A client that heard the server's own greeting hears it here too, though nothing depends on the answer. */
+static void answer_small(struct session *s, struct cmd *c, enum own_reply r)
+{
+    bool in_content = s->tx && s->tx->stage != TX_ENVELOPE;
+    if (s->policy->relay_greeting && s->leg && !in_content)
+        c->state = CMD_READY;
+    else
+        cmd_answer(s, c, r);
+}
+
 static void proceed_rset(struct session *s, struct cmd *c)
 {
     tx_end(s);
-    cmd_answer(s, c, SAY_OK);
+    answer_small(s, c, SAY_OK);
 }
 
 static void proceed_noop(struct session *s, struct cmd *c)
 {
-    cmd_answer(s, c, SAY_OK);
+    answer_small(s, c, SAY_OK);
 }
 
 static void proceed_quit(struct session *s, struct cmd *c)
 {
     tx_end(s);
-    cmd_answer(s, c, SAY_BYE);
+    answer_small(s, c, SAY_BYE);
     c->closes = true;
-}
-
-static void proceed_vrfy(struct session *s, struct cmd *c)
-{
-    cmd_answer(s, c, SAY_VRFY);
 }
 
 static void proceed_help(struct session *s, struct cmd *c)
 {
-    cmd_answer(s, c, SAY_HELP);
+    answer_small(s, c, SAY_HELP);
 }
 
 static enum own_reply check_starttls(struct session *s, struct cmd *c)
@@ -269,7 +356,11 @@ static enum own_reply check_starttls(struct session *s, struct cmd *c)
     (void)c;
     if (s->in_tls)
         return SAY_TLS_ALREADY;
-    return s->policy->offer_starttls ? SAY_NONE : SAY_TLS_UNAVAILABLE;
+    if (s->tx)
+        return SAY_NOT_IN_MAIL;
+    if (!offers_tls(s))
+        return SAY_TLS_UNAVAILABLE;
+    return s->ops->tls_allowed(s->ctx) ? SAY_NONE : SAY_TLS_TOO_MANY;
 }
 
 /* What was said in the clear is forgotten (RFC 3207 4.2), and so is the connection that believed it. */
@@ -304,10 +395,13 @@ static const struct verb_step steps[VERBS] = {
     [VERB_MAIL] = {check_mail, PHASE_BIT(POSTERN_ON_MAIL), proceed_mail},
     [VERB_RCPT] = {check_rcpt, PHASE_BIT(POSTERN_ON_RCPT), proceed_rcpt},
     [VERB_DATA] = {check_data, 0, proceed_data},
+    [VERB_BDAT] = {chunk_check, 0, chunk_proceed},
     [VERB_RSET] = {NULL, 0, proceed_rset},
     [VERB_NOOP] = {NULL, 0, proceed_noop},
     [VERB_QUIT] = {NULL, 0, proceed_quit},
-    [VERB_VRFY] = {NULL, 0, proceed_vrfy},
+    [VERB_VRFY] = {query_check, 0, query_proceed},
+    [VERB_EXPN] = {query_check, 0, query_proceed},
+    [VERB_ETRN] = {query_check, 0, query_proceed},
     [VERB_HELP] = {NULL, 0, proceed_help},
     [VERB_STARTTLS] = {check_starttls, 0, proceed_starttls},
     [VERB_AUTH] = {auth_check, 0, auth_proceed},

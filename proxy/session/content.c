@@ -1,50 +1,74 @@
 /* SPDX-License-Identifier: MIT */
-/* From DATA to the upstream's last word.
+/* Content from the client, to the verdict.
  *
- *   client --data_decode--> piece --> spool           (held until the verdict)
- *                             `-----> chain_content   (filters read along)
- *   end --> END's verdict --> DATA upstream --> 354 --> spool --data_emit--> upstream --> "." --> final reply
- *           TX_DECIDING      TX_OPENING              TX_PUMPING             TX_RELEASED
+ *   client --data_decode--> piece --> spool           held until the verdict
+ *                             |        `--(past limits.hold)--> streams upstream (release.c)
+ *                             `-----> chain_content   filters read along
+ *   end --> END's verdict --> content_release (release.c)
+ *           TX_DECIDING
  *
- * Until TX_RELEASED nothing at the upstream can become a message; from then on only the upstream's reply, or
- * a 4yz when it is lost, may reach the client. The spool dies when its last byte was written, or with the
- * transaction. */
+ * DATA's content comes in a mode of its own, the payload of BDAT between commands (chunk.c). The spool dies
+ * when its last byte went upstream, or with the transaction. */
 #include "session/internal.h"
-
-#include "base/clock.h"
-
-#define PUMP_SLICE ((size_t)64 * 1024)
 
 /* ---- receiving ---- */
 
-void content_begin(struct session *s, struct cmd *data)
+void content_begin(struct session *s, struct cmd *c)
 {
-    phases_run(s, data, PHASE_BIT(POSTERN_ON_DATA));
+    phases_run(s, c, PHASE_BIT(POSTERN_ON_DATA));
 }
 
-void content_start(struct session *s, struct cmd *data)
+static enum data_form form_of(const struct tx *t, const struct cmd *c)
 {
-    struct tx *t = s->tx;
+    if (c->command.verb == VERB_DATA)
+        return DATA_DOTS;
+    return t->binary ? DATA_BINARY : DATA_CHUNKS;
+}
+
+static bool ask_for_content(struct session *s)
+{
     struct buf b = {0};
-    if (s->eof) { /* it did not wait for this reply, or will send nothing */
-        cmd_answer(s, data, SAY_OUT_OF_TURN);
-        return;
-    }
-    t->spool = spool_create(s->ops->budget(s->ctx), (size_t)s->policy->limits.body_memory);
-    if (!t->spool || !own_reply_print(s, &b, SAY_START_CONTENT)) {
-        buf_free(&b);
-        cmd_answer(s, data, SAY_NO_SPACE);
-        return;
-    }
-    data_decoder_init(&t->decoder, s->policy->normalize_newlines);
-    tx_forget_notes(t); /* of recipients refused: the message goes on */
-    t->stage = TX_RECEIVING;
-    t->progress_us = t->kept_us = session_now(s);
-    s->view.message_bytes = 0;
+    if (!own_reply_print(s, &b, SAY_START_CONTENT))
+        return false;
     s->mode = MODE_CONTENT;
     s->turn_over = false;
     session_send(s, buf_span(&b));
     buf_free(&b);
+    return true;
+}
+
+/* What will stream is in memory until then, with the read that goes past the limit; what is held longer than
+ * memory allows moves to a file. */
+static size_t memory_for_body(const struct session_limits *l)
+{
+    return l->hold <= l->body_memory ? (size_t)l->hold + CONTENT_READ : (size_t)l->body_memory;
+}
+
+void content_start(struct session *s, struct cmd *c)
+{
+    struct tx *t = s->tx;
+    if (s->eof) { /* it did not wait for this reply, or will send nothing */
+        cmd_answer(s, c, SAY_OUT_OF_TURN);
+        return;
+    }
+    t->spool = spool_create(s->ops->budget(s->ctx), memory_for_body(&s->policy->limits));
+    if (!t->spool || (c->command.verb == VERB_DATA && !ask_for_content(s))) {
+        cmd_answer(s, c, SAY_NO_SPACE);
+        return;
+    }
+    data_decoder_init(&t->decoder, form_of(t, c), s->normalize_newlines);
+    tx_forget_notes(t); /* of recipients refused: the message goes on */
+    t->stage = TX_RECEIVING;
+    t->progress_us = t->rate_from_us = t->sent_us = t->kept_us = session_now(s);
+    s->view.message_bytes = 0;
+    c->receives = true;
+}
+
+void content_abandon(struct session *s)
+{
+    spool_destroy(&s->tx->spool);
+    if (s->tx->up != UP_NOTHING)
+        content_take_back(s);
 }
 
 /* The message is lost to a limit of ours; what still comes is only counted. */
@@ -57,7 +81,7 @@ static void violate(struct session *s, enum own_reply r, enum session_counter co
     session_count(s, counter);
     if (s->run)
         chain_abort(s->run);
-    spool_destroy(&t->spool);
+    content_abandon(s);
 }
 
 static void check_newlines(struct session *s)
@@ -76,6 +100,12 @@ static void check_size(struct session *s)
         violate(s, SAY_TOO_BIG, SESSION_COUNT_TOO_BIG);
 }
 
+/* Nobody will read what comes: it was refused, goes nowhere, or its server is gone. */
+static bool is_wanted(const struct tx *t)
+{
+    return !t->violation && !t->discard && !buf_len(&t->refusal) && !t->lost;
+}
+
 static void take_piece(struct session *s, struct span piece)
 {
     struct tx *t = s->tx;
@@ -84,27 +114,43 @@ static void take_piece(struct session *s, struct span piece)
     s->view.message_bytes = t->decoder.octets;
     if (t->violation)
         return;
-    if (!t->discard && !buf_len(&t->refusal) && spool_append(t->spool, piece) != SPOOL_OK) {
+    if (is_wanted(t) && !content_keep(s, piece)) {
         violate(s, SAY_NO_SPACE, SESSION_COUNT_NO_SPACE);
         return;
     }
     phases_content(s, piece);
+    if (is_wanted(t))
+        content_stream(s);
+}
+
+bool content_waits(const struct session *s)
+{
+    return s->tx && (s->tx->paused || content_congested(s));
 }
 
 /* Whoever sends several times what is allowed is not listened to until its end. */
 static bool far_too_much(const struct session *s)
 {
-    return s->tx->decoder.octets / 2 > s->policy->limits.message_bytes + PUMP_SLICE;
+    uint64_t max = s->policy->limits.message_bytes;
+    return s->mode == MODE_CONTENT && s->tx->decoder.octets / 2 > max + CONTENT_SLACK;
 }
 
-static void content_over(struct session *s);
+/* The client's time begins again where it stood. */
+void content_waited(struct session *s)
+{
+    struct tx *t = s->tx;
+    t->progress_us = session_now(s);
+    if (t->waits_since_us)
+        t->rate_from_us += t->progress_us - t->waits_since_us;
+    t->waits_since_us = 0;
+}
 
 void content_receive(struct session *s, struct span *in)
 {
     struct tx *t = s->tx;
     struct span piece;
-    t->progress_us = session_now(s);
-    while (in->n && !t->paused) {
+    content_waited(s);
+    while (in->n && !content_waits(s)) {
         enum data_result r = data_decode(&t->decoder, in, &piece);
         if (r == DATA_CONTENT)
             take_piece(s, piece);
@@ -120,12 +166,14 @@ void content_receive(struct session *s, struct span *in)
             return;
         }
     }
+    if (content_waits(s))
+        s->tx->waits_since_us = session_now(s);
 }
 
 /* ---- deciding ---- */
 
 /* The answer that ends the transaction without the upstream's word. */
-static void conclude(struct session *s, struct cmd *data, enum own_reply r, const char *where)
+void content_conclude(struct session *s, enum own_reply r, const char *where)
 {
     if (!s->tx->code)
         tx_note_own(s->tx, r);
@@ -133,190 +181,46 @@ static void conclude(struct session *s, struct cmd *data, enum own_reply r, cons
         tx_decide(s->tx, verdict_of_code(own_reply_code(r)), where);
     if (s->run && s->tx->stage != TX_RELEASED) /* else nobody knows what became of it */
         chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, own_reply_code(r), false);
-    cmd_answer(s, data, r);
+    cmd_answer(s, s->first, r);
     tx_end(s);
 }
 
-static void refuse_held_verdict(struct session *s, struct cmd *data)
-{
-    cmd_answer_bytes(s, data, buf_span(&s->tx->refusal));
-    tx_end(s);
-}
-
-static void content_over(struct session *s)
+void content_answer_refusal(struct session *s)
 {
     struct tx *t = s->tx;
-    struct cmd *data = s->first;
+    if (s->run && t->stage != TX_RECEIVING)
+        chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, t->code, true);
+    cmd_answer_bytes(s, s->first, buf_span(&t->refusal));
+    if (t->refusal_closes)
+        s->first->closes = true;
+    tx_end(s);
+}
+
+/* What the last chunk kept back, which ends the message like any other octet. */
+static void take_last_piece(struct session *s)
+{
+    struct span piece = data_decode_last(&s->tx->decoder);
+    if (piece.n)
+        take_piece(s, piece);
+}
+
+void content_over(struct session *s)
+{
+    struct tx *t = s->tx;
+    if (t->decoder.form != DATA_DOTS)
+        take_last_piece(s);
     s->mode = MODE_COMMAND;
     s->idle_since_us = session_now(s);
     check_newlines(s);
     check_size(s);
-    t->stage = TX_DECIDING;
-    if (t->violation)
-        conclude(s, data, t->violation, "content");
-    else if (buf_len(&t->refusal))
-        refuse_held_verdict(s, data);
-    else
-        phases_run(s, data, PHASE_BIT(POSTERN_ON_END));
+    if (t->violation) {
+        content_conclude(s, t->violation, "content");
+    } else if (buf_len(&t->refusal)) {
+        content_answer_refusal(s);
+    } else {
+        t->stage = TX_DECIDING;
+        phases_run(s, s->first, PHASE_BIT(POSTERN_ON_END));
+    }
     if (s->mode != MODE_OVER)
         session_run(s);
-}
-
-static void discard(struct session *s, struct cmd *data)
-{
-    tx_decide(s->tx, "discarded", s->tx->where ? s->tx->where : "end");
-    conclude(s, data, SAY_OK, "end");
-}
-
-void content_release(struct session *s, struct cmd *data)
-{
-    struct tx *t = s->tx;
-    if (t->discard) {
-        discard(s, data);
-    } else if (t->lost || !s->leg) {
-        conclude(s, data, SAY_CONTENT_LOST, "upstream");
-    } else if (!upleg_command(s->leg, UPLEG_DATA, SPAN_LIT("DATA"), data)) {
-        conclude(s, data, SAY_NO_SPACE, "upstream");
-    } else {
-        data->state = CMD_SENT;
-        t->stage = TX_OPENING;
-        t->upstream_since_us = t->progress_us = session_now(s);
-        data_emitter_init(&t->emitter);
-    }
-}
-
-/* ---- to the upstream ---- */
-
-/* What stopped halfway can only be cut: the upstream must not see an end. */
-static void cut_off(struct session *s, enum own_reply r, const char *note)
-{
-    struct cmd *data = s->first;
-    leg_drop(s, true);
-    s->tx->mail_sent = false;
-    s->tx->note = note;
-    conclude(s, data, r, "upstream");
-}
-
-/* The end is written only while the client is there to hear of it. */
-static bool pump_end(struct session *s, struct buf *out)
-{
-    struct tx *t = s->tx;
-    if (s->gone || !data_emit_end(&t->emitter, out) || !upleg_content(s->leg, buf_span(out)) ||
-        !upleg_content_ended(s->leg, s->first))
-        return false;
-    t->stage = TX_RELEASED;
-    spool_destroy(&t->spool);
-    return true;
-}
-
-/* One slice of the spool to the wire. true: go on. */
-static bool pump_slice(struct session *s, struct buf *out)
-{
-    struct tx *t = s->tx;
-    struct span slice = spool_read(t->spool, t->pumped, PUMP_SLICE);
-    size_t n = slice.n;
-    if (n && !data_emit(&t->emitter, &slice, out, SIZE_MAX))
-        return false;
-    t->pumped += n;
-    if (!slice.p && n == 0 && t->pumped < spool_bytes(t->spool))
-        return false;
-    if (t->pumped >= spool_bytes(t->spool))
-        return pump_end(s, out);
-    return upleg_content(s->leg, buf_span(out));
-}
-
-void content_pump(struct session *s)
-{
-    struct tx *t = s->tx;
-    struct buf out = {0};
-    t->progress_us = session_now(s);
-    while (t->stage == TX_PUMPING && s->leg && !upleg_full(s->leg)) {
-        bool ok = pump_slice(s, &out);
-        buf_consume(&out, buf_len(&out));
-        if (!ok) {
-            cut_off(s, SAY_NO_SPACE, "the held content could not be passed on");
-            break;
-        }
-    }
-    buf_free(&out);
-}
-
-static void final_reply(struct session *s, unsigned code, struct span bytes)
-{
-    struct tx *t = s->tx;
-    struct cmd *data = s->first;
-    t->upstream_us = session_now(s) - t->upstream_since_us;
-    tx_note_reply(t, code, bytes);
-    tx_decide(t, verdict_of_code(code), "upstream");
-    if (s->run)
-        chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, code, true);
-    if (code / 100 == 2)
-        s->junk = 0;
-    cmd_answer_bytes(s, data, bytes);
-    if (code == 421)
-        data->closes = true;
-    tx_end(s);
-}
-
-void content_leg_reply(struct session *s, enum upleg_kind kind, unsigned code, struct span bytes)
-{
-    struct tx *t = s->tx;
-    if (kind == UPLEG_DATA && code / 100 == 3) {
-        t->stage = TX_PUMPING;
-        content_pump(s);
-    } else {
-        /* A server that refuses DATA keeps its transaction open until the RSET that follows. */
-        t->mail_sent = kind == UPLEG_DATA;
-        if (kind == UPLEG_DATA)
-            t->stage = TX_DECIDING;
-        final_reply(s, code, bytes);
-    }
-}
-
-/* Lost while the client still sends or the filters think: told at the end of the content. */
-static void lost_meanwhile(struct session *s, unsigned code, struct span bytes)
-{
-    struct tx *t = s->tx;
-    t->lost = true;
-    if (code != 421 || t->stage != TX_RECEIVING || buf_len(&t->refusal) || !buf_append(&t->refusal, bytes))
-        return;
-    tx_note_reply(t, code, bytes);
-    tx_decide(t, "deferred", "upstream");
-    s->first->closes = true;
-}
-
-/* The upstream is gone in the middle. A reply that came with it is passed on when it refuses; after the end
- * was released, silence means that nobody knows. */
-void content_leg_lost(struct session *s, const char *why, unsigned code, struct span bytes)
-{
-    struct tx *t = s->tx;
-    struct cmd *data = s->first;
-    t->note = why;
-    t->mail_sent = false;
-    if (t->stage == TX_RECEIVING || t->stage == TX_DECIDING) {
-        lost_meanwhile(s, code, bytes);
-        return;
-    }
-    if (code / 100 == 4 || code / 100 == 5) {
-        final_reply(s, code, bytes);
-        return;
-    }
-    if (t->stage == TX_RELEASED)
-        tx_decide(t, "unknown", "upstream");
-    conclude(s, data, SAY_CONTENT_LOST, "upstream");
-}
-
-/* ---- time ---- */
-
-/* The client takes its time with the content: the server must not think that we are gone. */
-void content_keepalive(struct session *s)
-{
-    s->tx->kept_us = session_now(s);
-    if (s->leg && upleg_owed(s->leg) == 0 && !upleg_command(s->leg, UPLEG_NOOP, SPAN_LIT("NOOP"), NULL))
-        leg_drop(s, false);
-}
-
-void content_stalled(struct session *s)
-{
-    cut_off(s, SAY_CONTENT_LOST, "the mail server took no content for too long");
 }

@@ -54,8 +54,8 @@ static enum own_reply command_refusal(const struct command *c, enum command_erro
     };
     if (other_protocol(c->word))
         return SAY_OTHER_PROTOCOL;
-    if (c->verb == VERB_BDAT)
-        return SAY_BDAT_NOT_OFFERED; /* what follows is content, and must not be read as commands */
+    if (c->verb == VERB_BDAT && e != COMMAND_OK)
+        return SAY_BAD_BDAT;
     if (verb_info(c->verb)->flags & VERB_IS_REFUSED)
         return SAY_NOT_SERVED;
     return by_error[e];
@@ -68,6 +68,24 @@ static bool is_too_long(const struct session *s, struct span line)
     return line.n + 2 > (auth ? l->auth_line : l->command_line); /* RFC 5321 4.5.3.1.4 counts the CRLF */
 }
 
+/* What follows a BDAT is content, and must never be read as commands. Where its end is not known, nothing is
+ * read any more. */
+static void expect_chunk(struct session *s, struct cmd *c, struct span *in)
+{
+    if (!s->helo_done || !(s->offered.caps & CAP_CHUNKING))
+        c->refusal = SAY_BDAT_NOT_OFFERED;
+    else if (!c->refusal && !bdat_parse(c->command.arg, &c->bdat))
+        c->refusal = SAY_BAD_BDAT;
+    if (c->refusal) {
+        in->n = 0;
+        s->eof = true;
+        return;
+    }
+    s->chunk_due = true;
+    s->chunk = c;
+    s->chunk_left = c->bdat.size;
+}
+
 static void take_command(struct session *s, struct span line, struct span *in)
 {
     struct cmd *c = queue_add(s, line);
@@ -76,8 +94,10 @@ static void take_command(struct session *s, struct span line, struct span *in)
         return;
     }
     c->refusal = command_refusal(&c->command, command_parse(span_make(c->line, c->line_n), &c->command));
+    if (c->command.verb == VERB_BDAT)
+        expect_chunk(s, c, in);
     bool last_of_group = verb_info(c->command.verb)->flags & VERB_IS_SYNC;
-    if (last_of_group && in->n && s->policy->enforce_sync) {
+    if (last_of_group && in->n && (s->enforce_sync || c->command.verb == VERB_STARTTLS)) {
         session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
         c->refusal = SAY_OUT_OF_TURN;
         in->n = 0;
@@ -118,10 +138,22 @@ static void line_event(struct session *s, enum line_result r, struct span line, 
     }
 }
 
+/* What comes behind STARTTLS in the clear may have been put there by anybody: nobody may hold it until it
+ * looks like something said under TLS. */
+static bool tls_is_next(const struct session *s)
+{
+    const struct cmd *c = s->first;
+    while (c && c->next)
+        c = c->next;
+    return c && c->command.verb == VERB_STARTTLS;
+}
+
 /* false: no more is taken now. */
 static bool feed_command(struct session *s, struct span *in)
 {
-    if (s->turn_over && s->policy->enforce_sync) {
+    if (s->chunk_due)
+        return chunk_feed(s, in);
+    if (s->turn_over && (s->enforce_sync || tls_is_next(s))) {
         session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
         refuse_for_good(s, in, SAY_OUT_OF_TURN);
         return true;
@@ -155,7 +187,7 @@ static bool feed_auth(struct session *s, struct span *in)
 /* Before the greeting: whoever talks now does not listen (RFC 5321 3.1). */
 static bool feed_new(struct session *s, struct span *in)
 {
-    if (!s->policy->enforce_sync || s->in_tls)
+    if (!s->enforce_sync || s->in_tls)
         return false;
     session_count(s, SESSION_COUNT_SYNC_VIOLATIONS);
     phases_stop(s);
@@ -166,7 +198,7 @@ static bool feed_new(struct session *s, struct span *in)
 
 static bool feed_content(struct session *s, struct span *in)
 {
-    if (s->tx->paused)
+    if (content_waits(s))
         return false;
     content_receive(s, in);
     return true;

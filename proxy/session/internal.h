@@ -8,8 +8,12 @@
  *   commands.c     the table of verbs: check -> filter -> proceed
  *   phases.c       running filter phases for a command, and their verdicts
  *   transaction.c  from MAIL to the report
- *   content.c      from DATA's 354 to the upstream's last word
+ *   content.c      from the first byte of content to the verdict
+ *   chunk.c        BDAT: its payload in the stream of commands
+ *   release.c      content to the upstream, to its last word
+ *   recipients.c   that word, where each recipient has one of its own
  *   auth.c         the relayed AUTH exchange
+ *   query.c        VRFY, EXPN, ETRN
  *   leg.c          the session as user of an upstream leg */
 #ifndef SESSION_INTERNAL_H
 #define SESSION_INTERNAL_H
@@ -17,6 +21,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "session/session.h"
+#include "smtp/bdat.h"
 #include "smtp/command.h"
 #include "smtp/data.h"
 #include "smtp/ehlo.h"
@@ -51,45 +56,76 @@ struct cmd {
     struct command command;
     struct path path;
     struct params params;
+    struct bdat bdat;
     struct buf reply;
-    bool closes; /* the connection ends after the reply */
+    bool receives; /* its content is wanted: DATA and BDAT */
+    bool closes;   /* the connection ends after the reply */
     size_t line_n;
     char line[]; /* the spans above point here */
 };
 
 /* ---- one transaction ---- */
 
-enum tx_stage {
-    TX_ENVELOPE,
-    TX_RECEIVING, /* the client sends content */
-    TX_DECIDING,  /* the content is over, the filters think */
-    TX_OPENING,   /* DATA went upstream, 354 is owed */
-    TX_PUMPING,   /* content goes upstream */
-    TX_RELEASED   /* so did its end: the final reply is owed */
+struct rcpt_reply {
+    unsigned code;
+    struct span text; /* of its first line, in the arena */
+};
+
+/* How much over twice its limit a message is read to its end. */
+#define CONTENT_READ  ((size_t)256 * 1024) /* what comes in one read, at most */
+#define CONTENT_SLACK ((size_t)64 * 1024)
+
+enum tx_stage { /* how far the client is */
+                TX_ENVELOPE,
+                TX_RECEIVING, /* it sends content */
+                TX_DECIDING,  /* the content is over, the filters think */
+                TX_SENDING,   /* they agree: what is held goes upstream */
+                TX_RELEASED   /* so did its end: the final reply is owed */
+};
+
+enum tx_upstream { /* and how far the message is at the upstream; streaming, that is before SENDING */
+                   UP_NOTHING,
+                   UP_OPENING, /* DATA is out, 354 is owed */
+                   UP_OPEN,    /* it takes content */
 };
 
 struct tx {
     struct arena *arena;
     enum tx_stage stage;
-    uint32_t caps_needed; /* of the upstream, by the parameters used */
-    size_t rcpt_offered, rcpt_room;
-    struct span *rcpts; /* accepted; view.rcpts shows them */
-    bool mail_sent;     /* the upstream has (or may have) a transaction of ours open */
-    bool refused;       /* the upstream refused MAIL; replies to what was sent with it are still out */
-    bool discard;       /* a filter's wish: answer 250, deliver nothing */
-    bool lost;          /* the upstream went away while the client had nothing to hear about it */
-    bool paused;        /* a filter thinks about the headers: no content is taken */
+    enum tx_upstream up;
+    uint32_t caps_needed;                        /* of the upstream, by the parameters used */
+    size_t rcpt_offered, rcpt_room, rcpt_excess; /* excess: beyond the limit */
+    struct span *rcpts;                          /* accepted; view.rcpts shows them */
+    bool mail_sent; /* the upstream has (or may have) a transaction of ours open */
+    bool refused;   /* the upstream refused MAIL; replies to what was sent with it are still out */
+    bool discard;   /* a filter's wish: answer 250, deliver nothing */
+    bool unsaid;    /* there was no memory to pass the final reply on */
+    bool lost;      /* the upstream went away while the client had nothing to hear about it */
+    bool paused;    /* a filter thinks about the headers: no content is taken */
     bool retried;
     enum own_reply violation; /* decided by us during the content; the filters are out of it */
     /* content */
     struct data_decoder decoder;
     struct data_emitter emitter;
-    struct spool *spool;
-    uint64_t pumped;
-    uint64_t progress_us; /* when content last moved */
-    uint64_t kept_us;     /* when the upstream last heard of us */
-    /* a verdict of the filters during the content, kept until its end */
+    bool binary;             /* declared BINARYMIME: its octets are not looked at */
+    bool chunks_up;          /* the upstream gets BDAT */
+    bool streams;            /* past what is held: content goes upstream before the verdict */
+    struct spool *spool;     /* NULL: nothing is held any more */
+    uint64_t pumped;         /* of the spool */
+    struct buf out;          /* in wire form, less than a chunk */
+    uint64_t progress_us;    /* when the client's content last moved */
+    uint64_t rate_from_us;   /* when it began, but later by all the time for which the client had to wait */
+    uint64_t waits_since_us; /* 0: it does not have to wait now */
+    uint64_t sent_us;        /* when the upstream last took some */
+    uint64_t kept_us;        /* when the upstream last heard of us */
+    /* replies for single recipients, where the server gives them; in the order of view.rcpts */
+    bool prdr; /* the client asked for them */
+    struct rcpt_reply *each;
+    size_t each_n;
+    struct buf each_bytes; /* for the client, when it asked */
+    /* a verdict of the filters or the upstream during the content, kept until its end */
     struct buf refusal;
+    bool refusal_closes;
     /* for the report */
     const char *verdict, *where, *filter, *note;
     struct span rule, reply_text, queue_id;
@@ -125,14 +161,19 @@ struct session {
     struct ehlo offered;    /* what the client was told */
     struct sasl_user *sasl; /* during AUTH */
     struct cmd *auth;       /* the AUTH command under way */
+    struct cmd *chunk;      /* the BDAT whose payload is next in the input; NULL: it was answered already */
+    uint64_t chunk_left;    /* of that payload */
+    uint64_t skipped;       /* payload that nobody wanted, since the last reply of 2yz to BDAT */
 
     bool leg_asked;  /* upstream_get without its answer */
     bool leg_lost;   /* the authenticated connection is gone: the session cannot go on */
     bool turn_over;  /* a command was sent after which the client must wait for the reply */
     bool held_input; /* session_feed left bytes that are to come again */
+    bool chunk_due;  /* the input goes on with the payload of a BDAT */
     bool running, again, in_tls, helo_done, eof, gone, draining;
+    bool enforce_sync, normalize_newlines; /* what the policy says of this client */
     uint64_t idle_since_us, timer_us, greet_by_us;
-    unsigned errors, junk, transactions;
+    unsigned errors, junk, transactions, commands;
     char *helo, *user; /* behind view.helo, view.user */
     char texts[];      /* session id, address, TLS version */
 };
@@ -167,6 +208,7 @@ void cmd_proceed(struct session *s, struct cmd *c); /* its filters have nothing 
 void session_greet(struct session *s);
 void session_refuse_greeting(struct session *s, enum own_reply r);
 bool session_refresh_offer(struct session *s);
+void hello_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes);
 
 /* phases.c */
 void phases_run(struct session *s, struct cmd *c, unsigned phases);
@@ -179,6 +221,7 @@ void phases_content(struct session *s, struct span piece);
 MUST_CHECK bool tx_begin(struct session *s, const struct cmd *mail);
 void tx_end(struct session *s); /* reports, gives everything back */
 void tx_decide(struct tx *t, const char *verdict, const char *where);
+void tx_note(struct tx *t, const char *why); /* copies: it outlives the connection that it tells of */
 void tx_note_reply(struct tx *t, unsigned code, struct span bytes);
 void tx_forget_notes(struct tx *t);
 void tx_note_own(struct tx *t, enum own_reply r);
@@ -192,15 +235,37 @@ const char *verdict_of_code(unsigned code);
 MUST_CHECK struct span lower_copy(struct arena *a, struct span s);
 
 /* content.c */
-void content_begin(struct session *s, struct cmd *data); /* asks DATA's filters */
-void content_start(struct session *s, struct cmd *data); /* they agree: 354 */
+void content_begin(struct session *s, struct cmd *c);   /* asks DATA's filters */
+void content_start(struct session *s, struct cmd *c);   /* they agree: 354, or the payload of BDAT */
+MUST_CHECK bool content_waits(const struct session *s); /* nothing is taken from the client now */
 void content_receive(struct session *s, struct span *in);
-void content_release(struct session *s, struct cmd *data); /* END's filters agree */
+void content_waited(struct session *s); /* it does not have to wait any more */
+void content_over(struct session *s);
+void content_abandon(struct session *s); /* nobody will read what is held */
+void content_conclude(struct session *s, enum own_reply r, const char *where);
+void content_answer_refusal(struct session *s);
+
+/* chunk.c */
+enum own_reply chunk_check(struct session *s, struct cmd *c);
+void chunk_proceed(struct session *s, struct cmd *c);
+MUST_CHECK bool chunk_feed(struct session *s, struct span *in);
+void chunk_settle(struct session *s); /* a payload of which nothing is left */
+bool chunk_waits(const struct session *s);
+
+/* release.c */
+void content_release(struct session *s, struct cmd *c); /* END's filters agree */
+MUST_CHECK bool content_keep(struct session *s, struct span piece);
+void content_stream(struct session *s); /* as much as may go before that */
 void content_pump(struct session *s);
+bool content_congested(const struct session *s); /* streaming, and the upstream is slower than the client */
+void content_take_back(struct session *s);       /* what of it is at the upstream becomes no message */
 void content_leg_reply(struct session *s, enum upleg_kind kind, unsigned code, struct span bytes);
 void content_leg_lost(struct session *s, const char *why, unsigned code, struct span bytes);
 void content_keepalive(struct session *s);
 void content_stalled(struct session *s);
+
+/* recipients.c */
+MUST_CHECK bool recipients_fold(struct session *s, enum upleg_kind kind, unsigned *code, struct span *bytes);
 
 /* auth.c */
 enum own_reply auth_check(struct session *s, struct cmd *c);
@@ -212,9 +277,16 @@ void auth_reply(struct session *s, struct cmd *c, unsigned code, struct span byt
 void auth_give_up(struct session *s, enum own_reply r);
 void auth_end(struct session *s);
 
+/* query.c */
+bool is_query(const struct cmd *c);
+uint32_t query_denied(const struct session_policy *p); /* capabilities of what is not relayed */
+enum own_reply query_check(struct session *s, struct cmd *c);
+void query_proceed(struct session *s, struct cmd *c);
+
 /* leg.c */
 void leg_want(struct session *s, bool fresh);
-void leg_give_back(struct session *s); /* cleaned by RSET if need be; or kept, when it is personal */
+void leg_clean(struct session *s);     /* of the transaction: by RSET, or the connection goes with it */
+void leg_give_back(struct session *s); /* clean; or kept, when it is personal */
 void leg_drop(struct session *s, bool with_reset); /* without it a personal session cannot go on */
 void leg_end(struct session *s);                   /* the session's last word to it */
 void leg_send_ready(struct session *s);

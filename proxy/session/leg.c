@@ -53,24 +53,33 @@ static bool reset(struct upleg *u)
     return (pipelining || upleg_owed(u) == 0) && upleg_command(u, UPLEG_RSET, SPAN_LIT("RSET"), NULL);
 }
 
-/* In the middle of content nothing may look like its end, so the connection goes; else RSET cleans it. */
-void leg_give_back(struct session *s)
+/* Content that was begun by DATA cannot be taken back: nothing may look like its end, so the connection goes.
+ */
+void leg_clean(struct session *s)
 {
     struct tx *t = s->tx;
+    bool in_data = t->up != UP_NOTHING && !t->chunks_up;
+    bool released = t->up != UP_NOTHING && t->stage == TX_RELEASED; /* and not answered */
+    bool cut = t->up == UP_OPEN && in_data && !released;
+    t->up = UP_NOTHING;
+    if (!s->leg)
+        return;
+    upleg_forget(s->leg, t);
+    for (struct cmd *c = s->first; c; c = c->next)
+        upleg_forget(s->leg, c);
+    if (t->mail_sent && (in_data || released || !reset(s->leg)))
+        leg_drop(s, cut);
+    t->mail_sent = false;
+}
+
+void leg_give_back(struct session *s)
+{
     if (s->leg_asked) {
         s->ops->upstream_cancel(s->ctx);
         s->leg_asked = false;
     }
-    if (!s->leg)
-        return;
-    for (struct cmd *c = s->first; c; c = c->next)
-        upleg_forget(s->leg, c);
-    bool mid_content = t->stage == TX_PUMPING || t->stage == TX_OPENING || t->stage == TX_RELEASED;
-    if (t->mail_sent && mid_content)
-        leg_drop(s, t->stage == TX_PUMPING);
-    else if (t->mail_sent && !reset(s->leg))
-        leg_drop(s, false);
-    else if (!upleg_marks(s->leg)->personal)
+    leg_clean(s);
+    if (s->leg && !upleg_marks(s->leg)->personal)
         put(s);
 }
 
@@ -105,28 +114,47 @@ static bool print_command(struct buf *b, const struct cmd *c)
         return buf_append(b, SPAN_LIT("RCPT TO:")) && buf_append(b, c->path.whole) &&
                print_params(b, &c->params);
     default:
-        return buf_append(b, verb_info(c->command.verb)->word);
+        return buf_append(b, verb_info(c->command.verb)->word) &&
+               (c->command.arg.n == 0 || buf_append(b, SPAN_LIT(" "))) && buf_append(b, c->command.arg);
     }
 }
 
 static enum upleg_kind kind_of(const struct cmd *c)
 {
-    return c->command.verb == VERB_MAIL ? UPLEG_MAIL : c->command.verb == VERB_RCPT ? UPLEG_RCPT : UPLEG_DATA;
+    static const enum upleg_kind kinds[VERBS] = {
+        [VERB_MAIL] = UPLEG_MAIL,  [VERB_RCPT] = UPLEG_RCPT,  [VERB_DATA] = UPLEG_DATA,
+        [VERB_VRFY] = UPLEG_QUERY, [VERB_EXPN] = UPLEG_QUERY, [VERB_ETRN] = UPLEG_QUERY,
+        [VERB_NOOP] = UPLEG_QUERY, [VERB_HELP] = UPLEG_QUERY, [VERB_RSET] = UPLEG_QUERY,
+        [VERB_QUIT] = UPLEG_QUIT};
+    return kinds[c->command.verb];
 }
 
 static void send_one(struct session *s, struct cmd *c)
 {
     struct buf b = {0};
+    if (upleg_lmtp(s->leg))
+        c->params.value[PARAM_PRDR] = SPAN_NONE; /* there it goes without saying */
     if (print_command(&b, c) && upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
         c->state = CMD_SENT;
         if (c->command.verb == VERB_MAIL) {
             s->tx->mail_sent = s->tx->upstream_used = true;
+            upleg_marks(s->leg)->mails++;
         }
-        s->tx->kept_us = session_now(s);
+        if (s->tx)
+            s->tx->kept_us = session_now(s);
     } else {
         cmd_answer(s, c, SAY_NO_MEMORY);
     }
     buf_free(&b);
+}
+
+static void send_hello(struct session *s, struct cmd *c)
+{
+    enum upleg_kind kind = c->command.verb == VERB_EHLO ? UPLEG_EHLO : UPLEG_HELO;
+    c->state = CMD_SENT;                                 /* its answer may come from inside the call */
+    bool in_clear = s->policy->mirror_tls && !s->in_tls; /* STARTTLS is for the client to say */
+    if (!upleg_hello(s->leg, kind, c->command.arg, in_clear, c))
+        cmd_answer(s, c, SAY_NO_MEMORY);
 }
 
 /* The transaction ends before its last recipients were sent: they belong to none any more. */
@@ -139,11 +167,45 @@ static void end_early(struct session *s)
     tx_end(s);
 }
 
+static bool is_hello(const struct cmd *c)
+{
+    return c->command.verb == VERB_EHLO || c->command.verb == VERB_HELO;
+}
+
+/* QUIT, NOOP, RSET, HELP */
+static bool says_nothing(const struct cmd *c)
+{
+    return kind_of(c) == UPLEG_QUIT || (kind_of(c) == UPLEG_QUERY && !is_query(c));
+}
+
+/* What a client in TLS says must not go on in the clear, where the listener mirrors TLS. */
+static bool downgrades(const struct session *s)
+{
+    return s->policy->mirror_tls && s->in_tls && !upleg_in_tls(s->leg);
+}
+
 /* The server that was got may offer less than the one that EHLO was answered from. */
-static bool can_carry(const struct session *s)
+static enum own_reply cannot_carry(const struct session *s, const struct cmd *c)
 {
     uint32_t have = upleg_offer(s->leg)->caps | CAP_AUTH;
-    return (s->tx->caps_needed & ~have) == 0;
+    if (downgrades(s) && !is_hello(c) && !says_nothing(c))
+        return SAY_LEG_IN_CLEAR;
+    return s->tx && (s->tx->caps_needed & ~have) ? SAY_UPSTREAM_CHANGED : SAY_NONE;
+}
+
+static void refuse_to_carry(struct session *s, struct cmd *c, enum own_reply why)
+{
+    if (s->tx) {
+        tx_note_own(s->tx, why);
+        tx_decide(s->tx, "deferred", "upstream");
+    }
+    cmd_answer(s, c, why);
+    if (c == s->auth)
+        auth_end(s);
+    if (s->tx)
+        end_early(s);
+    else if (!upleg_marks(s->leg)->personal)
+        put(s); /* the next one may be better */
 }
 
 void leg_send_ready(struct session *s)
@@ -154,16 +216,15 @@ void leg_send_ready(struct session *s)
         bool pipelining = upleg_offer(s->leg)->caps & CAP_PIPELINING;
         if (!pipelining && upleg_owed(s->leg))
             return;
-        if (c->command.verb == VERB_AUTH) {
+        enum own_reply no = cannot_carry(s, c);
+        if (no)
+            refuse_to_carry(s, c, no);
+        else if (c->command.verb == VERB_AUTH)
             auth_send(s, c);
-        } else if (!can_carry(s)) {
-            tx_note_own(s->tx, SAY_UPSTREAM_CHANGED);
-            tx_decide(s->tx, "deferred", "upstream");
-            cmd_answer(s, c, SAY_UPSTREAM_CHANGED);
-            end_early(s);
-        } else {
+        else if (is_hello(c))
+            send_hello(s, c);
+        else
             send_one(s, c);
-        }
     }
 }
 
@@ -182,7 +243,8 @@ static void mail_reply(struct session *s, struct cmd *c, unsigned code, struct s
     cmd_answer_bytes(s, c, bytes);
     if (code / 100 == 2)
         return;
-    s->tx->mail_sent = false;
+    /* RSET follows also here: Postfix keeps the SIZE of a MAIL that it refused, and would hold it against the
+     * next one on this connection. */
     s->tx->refused = true; /* ends when the commands that were sent with it have their replies too */
     tx_note_reply(s->tx, code, bytes);
     tx_decide(s->tx, verdict_of_code(code), "upstream");
@@ -223,26 +285,41 @@ static void hopeless_data_reply(struct session *s, struct cmd *c, unsigned code,
     cmd_answer(s, c, SAY_NO_VALID_RCPT);
 }
 
+static void query_reply(struct session *s, struct cmd *c, struct span bytes)
+{
+    cmd_answer_bytes(s, c, bytes);
+    if (!s->tx && !upleg_marks(s->leg)->personal)
+        put(s);
+}
+
+/* Replies to content carry the transaction as their tag, all others their command. */
 static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,
                      struct span bytes)
 {
     struct session *s = ctx;
     struct cmd *c = tag;
     (void)u;
-    if (!c) {
+    if (!tag) {
         /* our own RSET or NOOP: only its being answered counts */
+    } else if (tag == s->tx) {
+        content_leg_reply(s, kind, code, bytes);
     } else if (kind == UPLEG_AUTH) {
         auth_reply(s, c, code, bytes);
+    } else if (kind == UPLEG_EHLO || kind == UPLEG_HELO) {
+        hello_reply(s, c, code, bytes);
+    } else if (kind == UPLEG_QUERY) {
+        query_reply(s, c, bytes);
+    } else if (kind == UPLEG_QUIT) {
+        cmd_answer_bytes(s, c, bytes);
+        leg_drop(s, false); /* it has said its last word */
     } else if (!s->tx) {
         cmd_answer_bytes(s, c, bytes);
     } else if (kind == UPLEG_MAIL) {
         mail_reply(s, c, code, bytes);
     } else if (kind == UPLEG_RCPT) {
         rcpt_reply(s, c, code, bytes);
-    } else if (s->tx->stage == TX_ENVELOPE) {
-        hopeless_data_reply(s, c, code, bytes);
     } else {
-        content_leg_reply(s, kind, code, bytes);
+        hopeless_data_reply(s, c, code, bytes);
     }
     if (s->tx && s->tx->refused && !first_unanswered(s))
         end_early(s);
@@ -256,11 +333,14 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
  * of this transaction, all of it is sent again over a fresh one; never in place of a personal one. */
 static bool try_again(struct session *s, struct cmd *c, bool was_used)
 {
-    if (!was_used || s->leg_lost || !s->tx || s->tx->retried || !c || c->command.verb != VERB_MAIL ||
-        c->state != CMD_SENT)
+    if (!was_used || s->leg_lost || !c || c->state != CMD_SENT)
         return false;
-    s->tx->retried = true;
-    s->tx->mail_sent = false;
+    if (s->tx ? s->tx->retried || c->command.verb != VERB_MAIL : !is_query(c))
+        return false;
+    if (s->tx) {
+        s->tx->retried = true;
+        s->tx->mail_sent = false;
+    }
     for (; c; c = c->next)
         if (c->state == CMD_SENT)
             c->state = CMD_READY;
@@ -272,7 +352,7 @@ static bool try_again(struct session *s, struct cmd *c, bool was_used)
 static void answer_lost(struct session *s, struct cmd *c, const char *why, unsigned code, struct span bytes)
 {
     if (s->tx) {
-        s->tx->note = why;
+        tx_note(s->tx, why);
         s->tx->mail_sent = false;
         tx_decide(s->tx, "deferred", "upstream");
     }
@@ -289,18 +369,70 @@ static void answer_lost(struct session *s, struct cmd *c, const char *why, unsig
     tx_end(s);
 }
 
+/* The server is there and of no use: each command that it owes a reply to hears so, and the connection stays.
+ * What it had agreed to before is lost, as the client's next command will hear. */
+static void answer_failed(struct session *s, enum own_reply r, const char *why)
+{
+    bool mail = false;
+    phases_stop(s);
+    for (struct cmd *c = s->first; c; c = c->next) {
+        if (c->state == CMD_QUEUED || c->state == CMD_DONE)
+            continue;
+        mail = mail || c->command.verb == VERB_MAIL;
+        if (c->command.verb == VERB_RCPT)
+            tx_answer_rcpt(s, c, r);
+        else
+            cmd_answer(s, c, r);
+    }
+    if (!s->tx)
+        return;
+    tx_note(s->tx, why);
+    s->tx->lost = true;
+    s->tx->mail_sent = false;
+    tx_note_own(s->tx, r);
+    tx_decide(s->tx, "deferred", "upstream");
+    if (mail)
+        tx_end(s);
+}
+
+/* What is said of an end that no reply came with; SAY_NONE: that the server is lost. */
+static enum own_reply failure(const struct cmd *c, enum upleg_end end)
+{
+    if (c->command.verb == VERB_EHLO || c->command.verb == VERB_HELO)
+        return SAY_NONE;
+    if (end == UPLEG_LOST)
+        return is_query(c) ? SAY_QUERY_LOST : SAY_NONE;
+    return end == UPLEG_MUTE ? SAY_UPSTREAM_MUTE : SAY_UPSTREAM_BROKEN;
+}
+
+/* A server that was relayed from the first word on hangs up while nobody waits for it: so does postern, with
+ * the server's last words if there were any. */
+static void hang_up_too(struct session *s, unsigned code, struct span bytes)
+{
+    if (code == 421)
+        session_send(s, bytes);
+    session_over(s, SESSION_CLOSE_FLUSH, "the server hung up");
+}
+
 static void on_lost(void *ctx, struct upleg *u, const char *why, unsigned code, struct span bytes)
 {
     struct session *s = ctx;
     bool personal = upleg_marks(u)->personal;
     bool used = upleg_marks(u)->used;
     struct cmd *c = first_unanswered(s);
+    enum own_reply failed = c && !code ? failure(c, upleg_end(u)) : SAY_NONE;
     put(s);
     session_count(s, SESSION_COUNT_UPSTREAM_LOST);
     s->leg_lost = personal;
-    if (s->tx && s->tx->stage != TX_ENVELOPE)
+    bool again = try_again(s, c, used);
+    bool idle = !c && !s->first && (!s->tx || s->tx->stage == TX_ENVELOPE);
+    if (s->policy->relay_greeting && idle)
+        hang_up_too(s, code, bytes);
+    else if (s->tx && s->tx->stage != TX_ENVELOPE)
         content_leg_lost(s, why, code, bytes);
-    else if (!try_again(s, c, used) && c)
+    else if (failed && !again)
+        answer_failed(s, failed, why);
+    else if (c && !again)
         answer_lost(s, c, why, code, bytes);
     else if (!c && s->tx)
         s->tx->lost = s->leg_lost = true; /* the client's next command hears of it */
@@ -315,7 +447,7 @@ static void on_drained(void *ctx, struct upleg *u)
 {
     struct session *s = ctx;
     (void)u;
-    if (s->tx && s->tx->stage == TX_PUMPING)
+    if (s->tx && s->tx->up == UP_OPEN)
         content_pump(s);
     if (s->mode != MODE_OVER)
         session_run(s);
@@ -342,7 +474,9 @@ void session_upstream(struct session *s, struct upleg *u, const char *why)
     } else {
         struct cmd *c = first_unanswered(s);
         session_count(s, SESSION_COUNT_UPSTREAM_LOST);
-        if (c)
+        if (c && is_query(c))
+            answer_failed(s, SAY_QUERY_LOST, why);
+        else if (c)
             answer_lost(s, c, why, 0, SPAN_NONE);
     }
     if (s->mode != MODE_NEW)

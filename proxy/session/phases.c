@@ -194,9 +194,8 @@ static void take_headers_verdict(struct session *s, const struct verdict *v)
         t->discard = true;
     else if (!verdict_print(s, &t->refusal, v))
         t->violation = SAY_NO_MEMORY;
-    if (hangs_up(v))
-        s->first->closes = true;
-    spool_destroy(&t->spool); /* nobody will read it */
+    t->refusal_closes = hangs_up(v);
+    content_abandon(s);
 }
 
 /* The chain's late answer. */
@@ -205,12 +204,12 @@ static void chain_answered(void *ctx, const struct verdict *v)
     struct session *s = ctx;
     if (s->tx && s->tx->paused) {
         s->tx->paused = false;
-        s->tx->progress_us = session_now(s);
+        content_waited(s);
         s->tx->filter_us += s->tx->progress_us - s->asked_us;
         take_headers_verdict(s, v);
         s->held_input = false;
         s->ops->resume(s->ctx);
-        session_arm(s);
+        session_run(s); /* the paused piece may have been the last of a chunk */
         return;
     }
     if (phase_over(s, v) && ask_on(s))
@@ -246,6 +245,10 @@ bool phases_attach(struct session *s, const struct session_policy *p)
     chain_run_destroy(&s->run);
     s->policy = p;
     s->view.listener = span_of(p->listener);
+    s->line.flood = p->limits.line_flood;
+    s->enforce_sync = p->enforce_sync && !networks_have(&p->lenient_sync, s->view.ip, s->view.ip_n);
+    s->normalize_newlines =
+        p->normalize_newlines || networks_have(&p->normalize_for, s->view.ip, s->view.ip_n);
     if (old)
         s->ops->policy_put(s->ctx, old);
     if (!p->chain || chain_empty(p->chain))

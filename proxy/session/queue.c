@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-#define QUEUE_MAX 128 /* commands read ahead of the one that is worked on */
-
 static struct cmd *cmd_create(struct span line)
 {
     struct cmd *c = calloc(1, sizeof(*c) + line.n + 1);
@@ -46,7 +44,7 @@ struct cmd *queue_add(struct session *s, struct span line)
 
 bool queue_full(const struct session *s)
 {
-    return s->queued >= QUEUE_MAX;
+    return s->queued >= s->policy->limits.pipelined;
 }
 
 static void pop_first(struct session *s)
@@ -57,6 +55,8 @@ static void pop_first(struct session *s)
         s->last = &s->first;
     if (s->next == c)
         s->next = c->next;
+    if (s->chunk == c)
+        s->chunk = NULL; /* answered before its payload: that is in the way, no more */
     s->queued--;
     cmd_destroy(c);
 }
@@ -87,11 +87,13 @@ void cmd_answer(struct session *s, struct cmd *c, enum own_reply r)
 }
 
 /* Commands that come often for no reason count as errors, so that nobody is kept busy for nothing. */
-static void count_junk(struct session *s, enum verb v)
+static void count_junk(struct session *s, const struct cmd *c)
 {
-    static const bool junk[VERBS] = {[VERB_RSET] = true, [VERB_NOOP] = true, [VERB_VRFY] = true,
-                                     [VERB_HELP] = true, [VERB_EHLO] = true, [VERB_HELO] = true};
-    if (junk[v] && ++s->junk > s->policy->limits.junk_commands)
+    static const bool junk[VERBS] = {
+        [VERB_RSET] = true, [VERB_NOOP] = true, [VERB_VRFY] = true, [VERB_EXPN] = true,
+        [VERB_ETRN] = true, [VERB_HELP] = true, [VERB_EHLO] = true, [VERB_HELO] = true};
+    bool empty_chunk = c->command.verb == VERB_BDAT && c->bdat.size == 0 && !c->bdat.last;
+    if ((junk[c->command.verb] || empty_chunk) && ++s->junk > s->policy->limits.junk_commands)
         session_error(s);
 }
 
@@ -110,7 +112,7 @@ static void flush_replies(struct session *s)
 {
     while (s->first && s->first->state == CMD_DONE && s->mode != MODE_OVER) {
         struct cmd *c = s->first;
-        count_junk(s, c->command.verb);
+        count_junk(s, c);
         (void)too_many_errors(s, c);
         session_send(s, buf_span(&c->reply));
         bool closes = c->closes;
@@ -138,12 +140,23 @@ static bool may_begin(const struct session *s)
     return c == s->first || (c->command.verb == VERB_RCPT && !c->refusal && in_envelope);
 }
 
+static bool too_many_commands(struct session *s, const struct cmd *c)
+{
+    uint32_t most = s->policy->limits.commands;
+    if (!most || ++s->commands <= most || c->command.verb == VERB_QUIT)
+        return false;
+    session_count(s, SESSION_COUNT_TOO_MANY_COMMANDS);
+    return true;
+}
+
 static void begin_next(struct session *s)
 {
     struct cmd *c = s->next;
     s->next = c->next;
     c->state = CMD_BEGUN;
-    if (c->refusal)
+    if (too_many_commands(s, c))
+        cmd_answer(s, c, SAY_TOO_MANY_COMMANDS);
+    else if (c->refusal)
         cmd_answer(s, c, c->refusal);
     else if (s->leg_lost && c->command.verb != VERB_QUIT)
         cmd_answer(s, c, SAY_UPSTREAM_LOST);
@@ -186,6 +199,7 @@ void session_run(struct session *s)
         s->again = false;
         while (may_begin(s))
             begin_next(s);
+        chunk_settle(s);
         leg_send_ready(s);
         flush_replies(s);
     } while (s->again && s->mode != MODE_OVER);
@@ -196,7 +210,7 @@ void session_run(struct session *s)
     if (s->mode == MODE_OVER)
         return;
     session_arm(s);
-    if (s->held_input && !s->turn_over && !queue_full(s)) {
+    if (s->held_input && !s->turn_over && !queue_full(s) && !chunk_waits(s) && !content_waits(s)) {
         s->held_input = false;
         s->ops->resume(s->ctx);
     }

@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 
-#define LINE_FLOOD_AT ((size_t)64 * 1024)
 #define GREET_POLL_US (50 * (uint64_t)US_PER_MS)
 
 /* ---- small services ---- */
@@ -64,6 +63,25 @@ static bool client_turn(const struct session *s)
     return s->mode == MODE_COMMAND && (!s->first || s->first->state == CMD_QUEUED);
 }
 
+/* A client that sends content may be silent for a while, and slow for as long, but not for ever: an octet now
+ * and then would hold a session, a leg and a place in the spool. Between the chunks of BDAT it has the time
+ * that it has for any command. */
+static uint64_t content_due(const struct session *s)
+{
+    const struct session_limits *l = &s->policy->limits;
+    const struct tx *t = s->tx;
+    if (!s->first)
+        return t->progress_us + l->command_us;
+    uint64_t silent = t->progress_us + l->content_us;
+    if (!l->data_rate)
+        return silent;
+    uint64_t octets = t->decoder.octets, second = US_PER_S;
+    uint64_t earned = octets / l->data_rate * second + octets % l->data_rate * second / l->data_rate;
+    uint64_t waited = t->waits_since_us ? session_now(s) - t->waits_since_us : 0; /* it could not help that */
+    uint64_t slow = t->rate_from_us + waited + l->content_us + earned;
+    return silent < slow ? silent : slow;
+}
+
 /* The moment at which somebody has taken too long; 0: nobody whom this session watches. Filters and upstream
  * replies have deadlines of their own. */
 static uint64_t deadline(const struct session *s)
@@ -72,12 +90,14 @@ static uint64_t deadline(const struct session *s)
     if (s->mode == MODE_NEW)
         return s->phases || s->leg_asked ? 0 : session_now(s) + GREET_POLL_US;
     if (s->tx && s->tx->stage == TX_RECEIVING) {
-        uint64_t content = s->tx->progress_us + l->content_us;
+        if (content_congested(s))
+            return s->tx->sent_us + l->content_us;
+        uint64_t content = content_due(s);
         uint64_t idle = s->leg ? s->tx->kept_us + l->upstream_idle_us : UINT64_MAX;
         return s->tx->paused ? idle : (content < idle ? content : idle);
     }
-    if (s->tx && s->tx->stage == TX_PUMPING)
-        return s->tx->progress_us + l->content_us;
+    if (s->tx && s->tx->stage == TX_SENDING)
+        return s->tx->sent_us + l->content_us;
     return client_turn(s) ? s->idle_since_us + l->command_us : 0;
 }
 
@@ -91,16 +111,24 @@ void session_arm(struct session *s)
     s->ops->timer(s->ctx, at);
 }
 
-static void client_timed_out(struct session *s)
+static void client_timed_out(struct session *s, enum own_reply r, const char *why)
 {
     struct buf b = {0};
     session_count(s, SESSION_COUNT_TIMEOUTS);
-    if (own_reply_print(s, &b, SAY_IDLE))
+    if (own_reply_print(s, &b, r))
         session_send(s, buf_span(&b));
     buf_free(&b);
     if (s->tx)
-        s->tx->note = "the client took too long";
-    session_over(s, SESSION_CLOSE_FLUSH, "the client took too long");
+        s->tx->note = why;
+    session_over(s, SESSION_CLOSE_FLUSH, why);
+}
+
+static void content_timed_out(struct session *s)
+{
+    if (s->first && session_now(s) < s->tx->progress_us + s->policy->limits.content_us)
+        client_timed_out(s, SAY_TOO_SLOW, "the client sent its content too slowly");
+    else
+        client_timed_out(s, SAY_IDLE, "the client took too long");
 }
 
 static void time_is_up(struct session *s)
@@ -108,13 +136,14 @@ static void time_is_up(struct session *s)
     uint64_t now = session_now(s);
     if (s->mode == MODE_NEW) {
         session_greet(s);
-    } else if (s->tx && s->tx->stage == TX_PUMPING) {
+    } else if (s->tx && (s->tx->stage == TX_SENDING || content_congested(s))) {
         content_stalled(s);
-    } else if (s->tx && s->tx->stage == TX_RECEIVING &&
-               (s->tx->paused || now < s->tx->progress_us + s->policy->limits.content_us)) {
+    } else if (s->tx && s->tx->stage == TX_RECEIVING && (s->tx->paused || now < content_due(s))) {
         content_keepalive(s);
+    } else if (s->tx && s->tx->stage == TX_RECEIVING) {
+        content_timed_out(s);
     } else {
-        client_timed_out(s);
+        client_timed_out(s, SAY_IDLE, "the client took too long");
     }
 }
 
@@ -157,7 +186,7 @@ struct session *session_create(const struct session_ops *ops, void *ctx, const s
     memcpy(s->view.ip, client->ip, sizeof(s->view.ip));
     s->view.ip_n = client->ip_n;
     s->in_tls = client->in_tls;
-    line_init(&s->line, LINE_FLOOD_AT, LINE_FLOOD_AT);
+    line_init(&s->line, 0, 0); /* its limits come with the policy */
     return s;
 }
 
@@ -184,7 +213,7 @@ void session_start(struct session *s)
     const struct session_policy *p = s->ops->policy_get(s->ctx);
     uint64_t now = session_now(s);
     s->idle_since_us = now;
-    s->greet_by_us = now + 10 * (uint64_t)US_PER_S;
+    s->greet_by_us = now + p->limits.greeting_us;
     if (!phases_attach(s, p)) {
         session_over(s, SESSION_CLOSE_FLUSH, "no memory");
         return;
@@ -240,7 +269,7 @@ void session_eof(struct session *s)
     if (s->mode == MODE_OVER)
         return;
     s->eof = true;
-    bool half_said = s->mode == MODE_CONTENT || s->mode == MODE_AUTH || s->mode == MODE_NEW;
+    bool half_said = s->mode == MODE_CONTENT || s->chunk_left || s->mode == MODE_AUTH || s->mode == MODE_NEW;
     if (half_said)
         session_over(s, SESSION_CLOSE_FLUSH, "the client left");
     else
@@ -293,6 +322,7 @@ const char *session_counter_name(enum session_counter c)
         [SESSION_COUNT_BARE_NEWLINES] = "bare_newlines",
         [SESSION_COUNT_TOO_MANY_ERRORS] = "too_many_errors",
         [SESSION_COUNT_TOO_MANY_RCPTS] = "too_many_recipients",
+        [SESSION_COUNT_TOO_MANY_COMMANDS] = "too_many_commands",
         [SESSION_COUNT_TOO_BIG] = "too_big",
         [SESSION_COUNT_LINE_TOO_LONG] = "line_too_long",
         [SESSION_COUNT_NO_SPACE] = "no_space",

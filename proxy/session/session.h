@@ -7,12 +7,13 @@
  *                                         | check (state, syntax)
  *                                         | filter (chain_phase, may wait)
  *                                         | proceed (locally, or upleg_command -> reply)
- *   after DATA:     data_decode -> spool, chain_content -> END verdict -> upleg DATA, content, end -> reply
+ *   after DATA, in BDAT:  data_decode -> spool, chain_content -> END verdict -> upleg DATA or BDAT -> reply
  */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
 #include "base/attr.h"
+#include "base/network.h"
 #include "base/span.h"
 #include "base/spool.h"
 #include "filters/chain.h"
@@ -23,10 +24,15 @@
 struct session;
 
 struct session_limits { /* by value from the configuration */
-    uint64_t message_bytes, body_memory;
+    uint64_t message_bytes, body_memory, hold;
     uint32_t recipients, command_line, auth_line, errors, junk_commands, header_bytes, transactions;
-    uint64_t command_us, content_us, upstream_idle_us;
+    uint32_t commands, pipelined, line_flood, local_part;
+    uint64_t data_rate; /* octets of content a second; 0: none is asked for */
+    uint64_t command_us, content_us, greeting_us, upstream_idle_us;
 };
+
+/* What becomes of VRFY, EXPN and ETRN. */
+enum session_query { SESSION_QUERY_REFUSE, SESSION_QUERY_RELAY, SESSION_QUERY_ANSWER };
 
 /* What a listener's sessions do; belongs to a generation. A session takes the newest one at each MAIL outside
  * a transaction. Whoever hands it out keeps it alive from policy_get to policy_put. */
@@ -38,7 +44,13 @@ struct session_policy {
     const struct filter_services *services;
     struct session_limits limits;
     bool offer_starttls, require_tls; /* this listener has a certificate / insists */
+    bool mirror_tls; /* STARTTLS is offered where the upstream offers it; a client in TLS has its mail there
+                        too */
+    bool offer_chunking;
     bool auth_needs_tls, enforce_sync, normalize_newlines, eager;
+    struct networks lenient_sync, normalize_for; /* clients to whom the two in the middle do not apply */
+    enum session_query vrfy, expn, etrn;
+    bool relay_greeting; /* eager, and greeting and EHLO are the server's own: its legs have config.relay */
 };
 
 enum session_close { SESSION_CLOSE_FLUSH, SESSION_CLOSE_RESET };
@@ -56,6 +68,7 @@ enum session_counter { /* things worth a metric; names in session_counter_name()
                        SESSION_COUNT_BARE_NEWLINES,
                        SESSION_COUNT_TOO_MANY_ERRORS,
                        SESSION_COUNT_TOO_MANY_RCPTS,
+                       SESSION_COUNT_TOO_MANY_COMMANDS,
                        SESSION_COUNT_TOO_BIG,
                        SESSION_COUNT_LINE_TOO_LONG,
                        SESSION_COUNT_NO_SPACE,
@@ -93,9 +106,10 @@ enum session_offer { SESSION_OFFER_KNOWN, SESSION_OFFER_DOWN, SESSION_OFFER_UNKN
 struct session_ops {
     /* the client's side */
     void (*send)(void *ctx, struct span bytes);
-    bool (*full)(void *ctx);      /* output above its high mark: session_drained will come */
-    void (*start_tls)(void *ctx); /* session_secured or session_gone follows */
-    void (*resume)(void *ctx);    /* bytes that session_feed left can come again */
+    bool (*full)(void *ctx);        /* output above its high mark: session_drained will come */
+    bool (*tls_allowed)(void *ctx); /* may this client begin TLS now? */
+    void (*start_tls)(void *ctx);   /* session_secured or session_gone follows */
+    void (*resume)(void *ctx);      /* bytes that session_feed left can come again */
     /* The session is over: nothing more will be called, and the owner destroys it when no call of it is on
      * the stack. */
     void (*close)(void *ctx, enum session_close how, const char *why);
@@ -112,6 +126,8 @@ struct session_ops {
     const struct session_policy *(*policy_get)(void *ctx);
     void (*policy_put)(void *ctx, const struct session_policy *p);
     void (*report)(void *ctx, const struct session_report *r);
+    /* The end of the message is about to go out: from now to its report nobody knows what becomes of it. */
+    void (*released)(void *ctx, const struct txview *view);
     void (*count)(void *ctx, enum session_counter c, const struct txview *view);
     struct spool_budget *(*budget)(void *ctx);
 };

@@ -40,6 +40,8 @@ static uint32_t caps_of(const struct params *p)
 static void tx_free(struct tx *t)
 {
     spool_destroy(&t->spool);
+    buf_free(&t->out);
+    buf_free(&t->each_bytes);
     buf_free(&t->refusal);
     arena_destroy(&t->arena);
     free(t);
@@ -63,6 +65,10 @@ bool tx_begin(struct session *s, const struct cmd *mail)
     }
     s->view.message_bytes = mail->params.size;
     t->caps_needed = caps_of(&mail->params);
+    t->binary = span_ieq(mail->params.value[PARAM_BODY], SPAN_LIT("BINARYMIME"));
+    t->prdr = mail->params.value[PARAM_PRDR].p != NULL;
+    if (t->binary)
+        t->caps_needed |= CAP_BINARYMIME;
     t->began_us = session_now(s);
     s->tx = t;
     s->transactions++;
@@ -127,6 +133,12 @@ void tx_answer_rcpt(struct session *s, struct cmd *c, enum own_reply r)
 const char *verdict_of_code(unsigned code)
 {
     return code / 100 == 5 ? "rejected" : code / 100 == 4 ? "deferred" : "accepted";
+}
+
+void tx_note(struct tx *t, const char *why)
+{
+    struct span copy = arena_span(t->arena, span_of(why));
+    t->note = copy.p ? copy.p : "no memory for the reason";
 }
 
 void tx_decide(struct tx *t, const char *verdict, const char *where)
@@ -204,7 +216,7 @@ static void count_verdict(struct session *s, const char *verdict)
 static void report(struct session *s)
 {
     struct tx *t = s->tx;
-    bool undelivered = t->stage == TX_RELEASED && s->gone;
+    bool undelivered = t->stage == TX_RELEASED && (s->gone || t->unsaid);
     if (!t->verdict && t->stage == TX_RELEASED)
         tx_decide(t, "unknown", "upstream");
     else if (!t->verdict)

@@ -5,6 +5,7 @@
  *                              |  `-> STARTTLS -> TLS -> EHLO -> READY     (what was offered in the clear is
  * forgotten)
  *                              `----> HELO -> READY                  (a server without ESMTP)
+ *   CONNECTING -> GREETING -> READY -> EHLO [ -> STARTTLS -> TLS -> EHLO ] -> READY      config.relay
  *   any state -> DEAD                                                one way: die()
  *
  * Owned by whoever owns the connection (upstream.c in the daemon). A leg that died stays as an object until
@@ -16,6 +17,9 @@
 #include "smtp/reply.h"
 
 #include <stdlib.h>
+
+#define GREETING_MAX ((size_t)4 * 1024) /* what is kept of it; servers say a line or two */
+#define HELLO_NAME   256
 
 enum upleg_state { AT_CONNECT, AT_GREETING, AT_EHLO, AT_HELO, AT_STARTTLS, AT_TLS, AT_READY, AT_DEAD };
 
@@ -38,9 +42,16 @@ struct upleg {
     size_t owed_count;
     struct ehlo offer;
     struct upleg_marks marks;
+    struct buf greeting; /* this and the next four: with config.relay */
+    unsigned greeting_code;
+    char name[HELLO_NAME];
+    void *hello_tag;
+    bool tls_refused, in_clear;
     bool in_tls, securing;
-    bool content;   /* between the 354 and the end of the message */
-    bool premature; /* the reply under way began while none was owed: it answers nothing */
+    enum upleg_end end;
+    size_t answerable; /* of the replies owed, by the bytes that are being fed */
+    bool content;      /* between the 354 and the end of the message */
+    bool premature;    /* the reply under way began while none was owed: it answers nothing */
 };
 
 /* Which classes of reply (2yz … 5yz as bits 2 … 5) a command may have, and which deadline it has. */
@@ -57,9 +68,12 @@ static const struct kind_rule {
     [UPLEG_MAIL] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_RCPT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_DATA] = {CLASS(3) | CLASS(4) | CLASS(5), offsetof(struct upleg_config, data_us)},
+    [UPLEG_BDAT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_FINAL] = {FINAL_CLASSES, offsetof(struct upleg_config, final_us)},
+    [UPLEG_PRDR] = {FINAL_CLASSES | CLASS(3), offsetof(struct upleg_config, final_us)},
     [UPLEG_AUTH] = {FINAL_CLASSES | CLASS(3), offsetof(struct upleg_config, command_us)},
     [UPLEG_RSET] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_QUERY] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_NOOP] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_QUIT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
 };
@@ -76,6 +90,8 @@ struct upleg *upleg_create(const struct upleg_config *config, const struct upleg
     u->ops_ctx = ctx;
     u->owed_last = &u->owed_first;
     reply_parser_init(&u->parser);
+    u->parser.max_lines = config->reply_lines;
+    u->parser.max_bytes = config->reply_bytes;
     return u;
 }
 
@@ -96,6 +112,7 @@ void upleg_destroy(struct upleg **u)
         return;
     drop_owed(*u);
     reply_parser_free(&(*u)->parser);
+    buf_free(&(*u)->greeting);
     free(*u);
     *u = NULL;
 }
@@ -115,6 +132,14 @@ static void die(struct upleg *u, bool reset, const char *why, unsigned code, str
     u->ops->close(u->ops_ctx, reset);
     if (user)
         user->lost(user_ctx, u, why, code, bytes);
+}
+
+/* What it said cannot be trusted, and neither can what it would say next. */
+static void disbelieve(struct upleg *u, const char *why)
+{
+    if (u->state != AT_DEAD)
+        u->end = UPLEG_BROKEN;
+    die(u, true, why, 0, SPAN_NONE);
 }
 
 void upleg_abort(struct upleg *u, bool reset)
@@ -195,6 +220,30 @@ static void become_ready(struct upleg *u)
         u->user->ready(u->user_ctx, u);
 }
 
+static void say_hello(struct upleg *u, enum upleg_kind verb)
+{
+    u->state = verb == UPLEG_EHLO ? AT_EHLO : AT_HELO;
+    say(u, verb,
+        verb != UPLEG_EHLO ? "HELO"
+        : u->config->lmtp  ? "LHLO"
+                           : "EHLO",
+        u->config->relay ? u->name : u->config->ehlo_name);
+}
+
+/* The end of the greetings: whose user said EHLO itself gets the reply to it. */
+static void hello_answered(struct upleg *u, enum upleg_kind verb, unsigned code, struct span bytes)
+{
+    if (!u->config->relay) {
+        become_ready(u);
+        return;
+    }
+    u->state = AT_READY;
+    if (code == 421)
+        die(u, false, "the server closes the connection (421)", code, bytes);
+    else if (u->user)
+        u->user->reply(u->user_ctx, u, verb, u->hello_tag, code, bytes);
+}
+
 static void read_offer(struct upleg *u, struct span bytes)
 {
     size_t at = 0;
@@ -204,23 +253,53 @@ static void read_offer(struct upleg *u, struct span bytes)
         return; /* the first line is the server's name */
     while (reply_next_line(bytes, &at, &text))
         ehlo_take(&u->offer, text);
+    if (u->in_tls) /* where it is not offered any more */
+        u->offer.caps |= CAP_STARTTLS;
+    if (!u->in_tls || !u->config->verified) /* RFC 8689: else nobody could honour it */
+        u->offer.caps &= ~(uint32_t)CAP_REQUIRETLS;
+    if (u->config->lmtp) /* it answers for each recipient without being asked */
+        u->offer.caps |= CAP_PRDR;
+    if (u->config->chunking == UPLEG_CHUNKS_NEVER)
+        u->offer.caps &= ~(uint32_t)CAP_CHUNKING;
+    if (!(u->offer.caps & CAP_CHUNKING)) /* the one cannot be sent without the other (RFC 3030 3) */
+        u->offer.caps &= ~(uint32_t)CAP_BINARYMIME;
+}
+
+static void keep_greeting(struct upleg *u, unsigned code, struct span bytes)
+{
+    if (bytes.n > GREETING_MAX || !buf_append(&u->greeting, bytes)) {
+        die(u, false, "the server's greeting is too long", 0, SPAN_NONE);
+        return;
+    }
+    u->greeting_code = code;
+    become_ready(u);
 }
 
 static void after_greeting(struct upleg *u, unsigned code, struct span bytes)
 {
-    if (code / 100 != 2) {
+    if (u->config->relay)
+        keep_greeting(u, code, bytes);
+    else if (code / 100 != 2)
         die(u, false, "the server's greeting refuses", code, bytes);
-        return;
-    }
-    u->state = AT_EHLO;
-    say(u, UPLEG_EHLO, "EHLO", u->config->ehlo_name);
+    else
+        say_hello(u, UPLEG_EHLO);
+}
+
+static bool wants_tls(const struct upleg *u)
+{
+    if (u->in_tls || u->tls_refused)
+        return false;
+    return u->config->tls == UPLEG_REQUIRED || (u->config->tls == UPLEG_OPPORTUNISTIC && !u->in_clear);
 }
 
 static void after_ehlo(struct upleg *u, unsigned code, struct span bytes)
 {
-    if (code / 100 == 5 && !u->in_tls && u->config->tls != UPLEG_REQUIRED) {
-        u->state = AT_HELO;
-        say(u, UPLEG_HELO, "HELO", u->config->ehlo_name);
+    if (code / 100 != 2 && u->config->relay) {
+        hello_answered(u, UPLEG_EHLO, code, bytes);
+        return;
+    }
+    if (code / 100 == 5 && !u->in_tls && u->config->tls != UPLEG_REQUIRED && !u->config->lmtp) {
+        say_hello(u, UPLEG_HELO);
         return;
     }
     if (code / 100 != 2) {
@@ -228,23 +307,23 @@ static void after_ehlo(struct upleg *u, unsigned code, struct span bytes)
         return;
     }
     read_offer(u, bytes);
-    bool wanted = !u->in_tls && (u->config->tls == UPLEG_OPPORTUNISTIC || u->config->tls == UPLEG_REQUIRED);
-    if (wanted && (u->offer.caps & CAP_STARTTLS)) {
+    if (wants_tls(u) && (u->offer.caps & CAP_STARTTLS)) {
         u->state = AT_STARTTLS;
         say(u, UPLEG_STARTTLS, "STARTTLS", "");
-    } else if (wanted && u->config->tls == UPLEG_REQUIRED) {
+    } else if (wants_tls(u) && u->config->tls == UPLEG_REQUIRED) {
         die(u, false, "the server does not offer STARTTLS, which is required", 0, SPAN_NONE);
     } else {
-        become_ready(u);
+        hello_answered(u, UPLEG_EHLO, code, bytes);
     }
 }
 
 static void after_helo(struct upleg *u, unsigned code, struct span bytes)
 {
-    if (code / 100 != 2)
+    memset(&u->offer, 0, sizeof(u->offer));
+    if (code / 100 != 2 && !u->config->relay)
         die(u, false, "the server refuses HELO", code, bytes);
     else
-        become_ready(u);
+        hello_answered(u, UPLEG_HELO, code, bytes);
 }
 
 static void after_starttls(struct upleg *u, unsigned code, struct span bytes)
@@ -254,6 +333,9 @@ static void after_starttls(struct upleg *u, unsigned code, struct span bytes)
         u->ops->start_tls(u->ops_ctx);
     } else if (u->config->tls == UPLEG_REQUIRED) {
         die(u, false, "the server refuses STARTTLS, which is required", code, bytes);
+    } else if (u->config->relay) {
+        u->tls_refused = true;
+        say_hello(u, UPLEG_EHLO); /* the answer to the first one is gone */
     } else {
         become_ready(u);
     }
@@ -285,8 +367,7 @@ void upleg_secured(struct upleg *u)
     if (u->state != AT_TLS)
         return;
     u->in_tls = true;
-    u->state = AT_EHLO;
-    say(u, UPLEG_EHLO, "EHLO", u->config->ehlo_name);
+    say_hello(u, UPLEG_EHLO);
 }
 
 /* 421 says that the server closes: the reply goes to whom it is for, then the leg is over (RFC 5321 3.8). */
@@ -294,13 +375,13 @@ static void deliver(struct upleg *u, unsigned code, struct span bytes)
 {
     struct owed o = pop_owed(u);
     if (!(kind_rules[o.kind].classes & CLASS(code / 100))) {
-        die(u, true, "the server's reply does not fit the command", 0, SPAN_NONE);
+        disbelieve(u, "the server's reply does not fit the command");
         return;
     }
     if (o.kind == UPLEG_DATA && code / 100 == 3)
         u->content = true;
     if (u->content && o.forgotten) {
-        die(u, true, "the server waits for content that nobody has", 0, SPAN_NONE);
+        disbelieve(u, "the server waits for content that nobody has");
         return;
     }
     if (own_steps[o.kind])
@@ -318,7 +399,7 @@ static void unexpected(struct upleg *u, unsigned code, struct span bytes)
     else if (code == 421)
         die(u, false, "the server closes the connection (421)", code, bytes);
     else
-        die(u, false, "the server sent a reply that it does not owe", 0, SPAN_NONE);
+        disbelieve(u, "the server sent a reply that it does not owe");
 }
 
 /* Behind a 354 the server has nothing to say until it has seen the end. */
@@ -331,29 +412,29 @@ static bool speaks_into_content(const struct upleg *u, struct span rest)
  * 354 in the same read is not the reply to the end that is written meanwhile. */
 void upleg_feed(struct upleg *u, struct span bytes)
 {
-    size_t answerable = u->owed_count;
+    u->answerable = u->owed_count;
     while (bytes.n && u->state != AT_DEAD) {
         if (u->state == AT_TLS || u->state == AT_CONNECT) {
-            die(u, true, "the server sent plaintext where TLS must begin", 0, SPAN_NONE);
+            disbelieve(u, "the server sent plaintext where TLS must begin");
             return;
         }
         enum reply_result r = reply_feed(&u->parser, &bytes);
         if (r == REPLY_MORE)
             break;
         if (r != REPLY_READY) {
-            die(u, true, r == REPLY_NO_MEMORY ? "no memory for a reply" : u->parser.why, 0, SPAN_NONE);
+            disbelieve(u, r == REPLY_NO_MEMORY ? "no memory for a reply" : u->parser.why);
             return;
         }
         if (speaks_into_content(u, bytes)) {
-            die(u, true, "the server replied in the middle of the content", 0, SPAN_NONE);
-        } else if (answerable && !u->premature) {
-            answerable--;
+            disbelieve(u, "the server replied in the middle of the content");
+        } else if (u->answerable && !u->premature) {
+            u->answerable--;
             deliver(u, u->parser.code, u->parser.bytes);
         } else {
             unexpected(u, u->parser.code, u->parser.bytes);
         }
     }
-    if (!answerable && reply_partial(&u->parser))
+    if (!u->answerable && reply_partial(&u->parser))
         u->premature = true;
 }
 
@@ -365,6 +446,8 @@ void upleg_drained(struct upleg *u)
 
 void upleg_timeout(struct upleg *u)
 {
+    if (u->state != AT_DEAD)
+        u->end = UPLEG_MUTE;
     die(u, true, u->state == AT_GREETING ? "no greeting in time" : "no reply in time", 0, SPAN_NONE);
 }
 
@@ -393,6 +476,11 @@ bool upleg_dead(const struct upleg *u)
     return u->state == AT_DEAD;
 }
 
+bool upleg_in_tls(const struct upleg *u)
+{
+    return u->in_tls;
+}
+
 const struct ehlo *upleg_offer(const struct upleg *u)
 {
     return &u->offer;
@@ -401,6 +489,11 @@ const struct ehlo *upleg_offer(const struct upleg *u)
 bool upleg_was_securing(const struct upleg *u)
 {
     return u->securing;
+}
+
+enum upleg_end upleg_end(const struct upleg *u)
+{
+    return u->end;
 }
 
 void *upleg_owner(const struct upleg *u)
@@ -418,6 +511,28 @@ bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void
     return u->state == AT_READY && !u->content && owe(u, kind, tag) && send_line(u, line);
 }
 
+unsigned upleg_greeting(const struct upleg *u, struct span *bytes_r)
+{
+    *bytes_r = buf_span(&u->greeting);
+    return u->greeting_code;
+}
+
+/* TLS needs EHLO, so a client that says HELO goes on in the clear, or not at all. */
+bool upleg_hello(struct upleg *u, enum upleg_kind verb, struct span name, bool in_clear, void *tag)
+{
+    if (u->state != AT_READY || u->content || name.n >= sizeof(u->name))
+        return false;
+    memcpy(u->name, name.p, name.n);
+    u->name[name.n] = '\0';
+    u->hello_tag = tag;
+    u->in_clear = in_clear;
+    if (verb == UPLEG_HELO && wants_tls(u) && u->config->tls == UPLEG_REQUIRED)
+        die(u, false, "the client said HELO, and TLS, which is required, needs EHLO", 0, SPAN_NONE);
+    else
+        say_hello(u, verb);
+    return true;
+}
+
 void upleg_forget(struct upleg *u, const void *tag)
 {
     for (struct owed *o = u->owed_first; o; o = o->next)
@@ -430,12 +545,45 @@ bool upleg_content(struct upleg *u, struct span bytes)
     return u->state == AT_READY && u->content && u->ops->send(u->ops_ctx, bytes);
 }
 
-bool upleg_content_ended(struct upleg *u, void *tag)
+static bool owe_many(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag)
+{
+    for (size_t i = 0; i < replies; i++)
+        if (!owe(u, kind, tag))
+            return false;
+    return true;
+}
+
+bool upleg_content_ended(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag)
 {
     if (u->state != AT_READY || !u->content)
         return false;
     u->content = false;
-    return owe(u, UPLEG_FINAL, tag);
+    return owe_many(u, kind, replies, tag);
+}
+
+bool upleg_chunk(struct upleg *u, struct span bytes, enum upleg_kind kind, size_t replies, void *tag)
+{
+    char line[40];
+    int n = snprintf(line, sizeof(line), "BDAT %zu%s\r\n", bytes.n, kind == UPLEG_BDAT ? "" : " LAST");
+    return u->state == AT_READY && n > 0 && owe_many(u, kind, replies, tag) &&
+           u->ops->send(u->ops_ctx, span_make(line, (size_t)n)) &&
+           (!bytes.n || u->ops->send(u->ops_ctx, bytes));
+}
+
+bool upleg_expect(struct upleg *u, size_t replies, void *tag)
+{
+    u->answerable += replies;
+    return owe_many(u, UPLEG_FINAL, replies, tag);
+}
+
+enum upleg_chunking upleg_chunking(const struct upleg *u)
+{
+    return u->offer.caps & CAP_CHUNKING ? u->config->chunking : UPLEG_CHUNKS_NEVER;
+}
+
+bool upleg_lmtp(const struct upleg *u)
+{
+    return u->config->lmtp;
 }
 
 bool upleg_full(const struct upleg *u)

@@ -21,6 +21,19 @@ struct upleg;
 
 enum upleg_tls { UPLEG_PLAIN, UPLEG_OPPORTUNISTIC, UPLEG_REQUIRED, UPLEG_IMPLICIT };
 
+enum upleg_end {              /* how a leg died */
+                 UPLEG_LOST,  /* the connection went, or the server said goodbye */
+                 UPLEG_MUTE,  /* no reply in time */
+                 UPLEG_BROKEN /* a reply that is none, that nobody asked for, or that does not fit */
+};
+
+enum upleg_chunking { /* use of BDAT where the server offers it */
+                      UPLEG_CHUNKS_NEVER,
+                      UPLEG_CHUNKS_AS_CAME, /* for what came by BDAT, or streams: clients of DATA hear what is
+                                               said to DATA */
+                      UPLEG_CHUNKS_ALWAYS
+};
+
 enum upleg_kind { /* of a command, for timeouts and for which replies it may have */
                   UPLEG_GREETING,
                   UPLEG_EHLO,
@@ -29,16 +42,24 @@ enum upleg_kind { /* of a command, for timeouts and for which replies it may hav
                   UPLEG_MAIL,
                   UPLEG_RCPT,
                   UPLEG_DATA,  /* 354 expected */
-                  UPLEG_FINAL, /* the reply to the end of the message */
+                  UPLEG_BDAT,  /* a chunk that is not the last */
+                  UPLEG_FINAL, /* the reply to the end of the message: the dot, or BDAT LAST */
+                  UPLEG_PRDR,  /* the same, where 353 may say that one for each recipient follows */
                   UPLEG_AUTH,  /* also each response of the exchange: 334 goes on */
                   UPLEG_RSET,
                   UPLEG_NOOP,
+                  UPLEG_QUERY, /* VRFY, EXPN, ETRN */
                   UPLEG_QUIT,
                   UPLEG_KINDS
 };
 
 struct upleg_config { /* good for as long as the leg */
     enum upleg_tls tls;
+    bool lmtp; /* RFC 2033: LHLO, and after a message one reply for each recipient */
+    enum upleg_chunking chunking;
+    bool relay;    /* greeting and EHLO are the user's: see upleg_hello */
+    bool verified; /* TLS, when there is any, is with a server whose certificate was checked */
+    size_t reply_lines, reply_bytes; /* of one reply; 0: the parser's own limits */
     const char *ehlo_name;
     uint64_t greeting_us, command_us, data_us, final_us; /* deadlines for replies, by kind */
 };
@@ -81,26 +102,48 @@ void upleg_lost(struct upleg *u, const char *why);
 void upleg_use(struct upleg *u, const struct upleg_user *user, void *ctx); /* NULL: nobody */
 bool upleg_ready(const struct upleg *u);
 bool upleg_dead(const struct upleg *u);
-bool upleg_was_securing(const struct upleg *u);        /* it died while TLS was to begin */
-void *upleg_owner(const struct upleg *u);              /* the ctx that it was created with */
-const struct ehlo *upleg_offer(const struct upleg *u); /* after READY */
-size_t upleg_owed(const struct upleg *u);              /* replies that are still to come */
+bool upleg_in_tls(const struct upleg *u);
+bool upleg_was_securing(const struct upleg *u);  /* it died while TLS was to begin */
+enum upleg_end upleg_end(const struct upleg *u); /* of a dead one */
+void *upleg_owner(const struct upleg *u);        /* the ctx that it was created with */
+/* After READY. STARTTLS in it: the server has TLS, whether this leg is in it or not. */
+const struct ehlo *upleg_offer(const struct upleg *u);
+/* With `relay` a leg is READY when the server has greeted, whatever it said: this is the reply's code. */
+unsigned upleg_greeting(const struct upleg *u, struct span *bytes_r);
+/* And it says EHLO (or HELO) when its user does, in the words of the user's client. A name of our own said
+ * first would do for what EHLO offers, but servers judge clients by the first name that they hear, and some
+ * refuse a second one. The answer comes as a reply of this kind; where TLS is wanted it begins in between,
+ * and the answer is the one given under TLS. `in_clear`: TLS is not wanted yet, unless it is required. */
+MUST_CHECK bool upleg_hello(struct upleg *u, enum upleg_kind verb, struct span name, bool in_clear,
+                            void *tag);
+size_t upleg_owed(const struct upleg *u); /* replies that are still to come */
 /* Sends "line" CRLF and owes a reply to it. false: no memory, or dead. */
 MUST_CHECK bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void *tag);
 /* Nobody waits for these replies any more: they are still owed, and then ignored. */
 void upleg_forget(struct upleg *u, const void *tag);
 /* Content between the 354 and the end; already in wire form. */
 MUST_CHECK bool upleg_content(struct upleg *u, struct span bytes);
-/* What was written last ends the message: the final reply is owed from now on. */
-MUST_CHECK bool upleg_content_ended(struct upleg *u, void *tag);
+/* What was written last ends the message: `replies` of the kind are owed from now on. */
+MUST_CHECK bool upleg_content_ended(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag);
+/* One chunk (RFC 3030) in wire form, and its replies: UPLEG_BDAT, or another kind for the last. Between
+ * chunks other commands may be sent: RSET takes the message back. */
+MUST_CHECK bool upleg_chunk(struct upleg *u, struct span bytes, enum upleg_kind kind, size_t replies,
+                            void *tag);
+/* The reply that is being told says that so many UPLEG_FINAL follow. */
+MUST_CHECK bool upleg_expect(struct upleg *u, size_t replies, void *tag);
+bool upleg_lmtp(const struct upleg *u);
+enum upleg_chunking upleg_chunking(const struct upleg *u); /* NEVER: also where the server has it not */
 bool upleg_full(const struct upleg *u);
 /* Gives the connection up. reset: in the middle of a message, so that nothing looks like its end. */
 void upleg_abort(struct upleg *u, bool reset);
 
 /* Bookkeeping of the user's side that goes with the connection. */
 struct upleg_marks {
-    bool personal; /* authenticated: belongs to one session */
-    bool used;     /* was kept before: may be closed by the server at any time */
+    bool
+        spent; /* a chunk was refused: Exim 4.96 spoils what comes after that, so nobody else shall have it */
+    bool personal;  /* authenticated: belongs to one session */
+    bool used;      /* was kept before: may be closed by the server at any time */
+    unsigned mails; /* transactions begun over it */
 };
 struct upleg_marks *upleg_marks(struct upleg *u);
 

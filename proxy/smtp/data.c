@@ -14,7 +14,8 @@
  *     v   --------------+   likewise; the CR is a bare one
  *   DOT_CR -- LF --> END
  *
- * A bare LF leads to MID: only a true CRLF makes a line start, whatever the LF becomes.
+ * A bare LF leads to MID: only a true CRLF makes a line start, whatever the LF becomes. In chunks a dot is
+ * like any other octet.
  *
  * Emitter: `mid_line` says where it is; a CR at the end of a piece waits in `cr` for the octet behind it. */
 #include "smtp/data.h"
@@ -22,6 +23,7 @@
 enum state { AT_START, AT_MID, AT_CR, AT_DOT, AT_DOT_CR, AT_END };
 
 #define LOOK_AHEAD 256u
+#define BLOCK      128u /* counts of one fit into an octet */
 
 /* The place of the first CR or LF, or s.n. Looking ahead in blocks bounds what one search may cost when the
  * other character is far away, so that no sequence of them makes the whole quadratic. */
@@ -38,17 +40,43 @@ static size_t find_line_char(struct span s)
 }
 
 /* What may be passed as it is from the front of a span whose first octet is no dot at a line start: it ends
- * before a dot at a line start, and before a CR or LF that is not half of a CRLF within the span. */
+ * before a dot at a line start (where dots matter), and before a CR or LF that is not half of a CRLF within
+ * the span. */
 struct run {
     size_t n;
     size_t lines;
     bool at_start; /* it ends in CRLF */
 };
 
-static struct run ordinary_run(struct span s)
+/* A block, and the octet behind it: 0 unless every CR and LF of it is half of a CRLF and no dot begins a
+ * line; else its length, without a CR at its end. Plain counting, which compilers turn into vectors: this
+ * looks at each octet of every message. */
+static size_t clean_block(const char *p, bool dots, size_t *lines)
+{
+    uint8_t cr = 0, lf = 0, crlf = 0, dot = 0;
+    for (size_t i = 0; i < BLOCK; i++) {
+        cr = (uint8_t)(cr + (p[i] == '\r'));
+        lf = (uint8_t)(lf + (p[i] == '\n'));
+        crlf = (uint8_t)(crlf + ((p[i] == '\r') & (p[i + 1] == '\n')));
+        dot = (uint8_t)(dot + ((p[i] == '\n') & (p[i + 1] == '.')));
+    }
+    uint8_t cut = p[BLOCK - 1] == '\r';
+    if (cr != crlf || lf + cut != crlf || (dots && dot))
+        return 0;
+    *lines += lf;
+    return BLOCK - cut;
+}
+
+static struct run ordinary_run(struct span s, bool dots)
 {
     struct run r = {0};
-    size_t after_crlf = 0;
+    for (size_t n = 1; n && r.n + BLOCK < s.n; r.n += n)
+        n = clean_block(s.p + r.n, dots, &r.lines);
+    size_t after_crlf = r.n && s.p[r.n - 1] == '\n' ? r.n : 0;
+    if (dots && after_crlf && s.p[r.n] == '.') {
+        r.at_start = true;
+        return r;
+    }
     for (;;) {
         r.n += find_line_char(span_skip(s, r.n));
         if (r.n + 1 >= s.n || s.p[r.n] != '\r' || s.p[r.n + 1] != '\n')
@@ -56,7 +84,7 @@ static struct run ordinary_run(struct span s)
         r.n += 2;
         r.lines++;
         after_crlf = r.n;
-        if (r.n < s.n && s.p[r.n] == '.')
+        if (dots && r.n < s.n && s.p[r.n] == '.')
             break;
     }
     r.at_start = r.n > 0 && r.n == after_crlf;
@@ -65,9 +93,9 @@ static struct run ordinary_run(struct span s)
 
 /* ---- decoder ---- */
 
-void data_decoder_init(struct data_decoder *d, bool normalize)
+void data_decoder_init(struct data_decoder *d, enum data_form form, bool normalize)
 {
-    *d = (struct data_decoder){.normalize = normalize, .state = AT_START};
+    *d = (struct data_decoder){.form = form, .normalize = normalize, .state = AT_START};
 }
 
 static struct span take(struct data_decoder *d, struct span *in, size_t n)
@@ -103,7 +131,7 @@ static void note_octets(struct data_decoder *d, struct span run)
 /* In the middle of a line. false: no content yet, go on. */
 static bool decode_text(struct data_decoder *d, struct span *in, struct span *content_r)
 {
-    struct run r = ordinary_run(*in);
+    struct run r = ordinary_run(*in, d->form == DATA_DOTS);
     if (r.n) {
         *content_r = take(d, in, r.n);
         note_octets(d, *content_r);
@@ -158,12 +186,34 @@ static enum data_result decode_after_dot(struct data_decoder *d, struct span *in
     return DATA_MORE;
 }
 
+static enum data_result decode_binary(struct data_decoder *d, struct span *in, struct span *content_r)
+{
+    if (!in->n)
+        return DATA_MORE;
+    *content_r = take(d, in, in->n);
+    if (!d->eight_bit)
+        d->eight_bit = has_eight_bit(*content_r);
+    return DATA_CONTENT;
+}
+
+struct span data_decode_last(struct data_decoder *d)
+{
+    bool waiting_cr = d->form == DATA_CHUNKS && d->state == AT_CR;
+    d->state = AT_END;
+    if (!waiting_cr)
+        return SPAN_NONE;
+    d->bare_cr = true;
+    return d->normalize ? SPAN_LIT(" ") : SPAN_LIT("\r");
+}
+
 enum data_result data_decode(struct data_decoder *d, struct span *in, struct span *content_r)
 {
+    if (d->form == DATA_BINARY)
+        return decode_binary(d, in, content_r);
     while (in->n && d->state != AT_END) {
         switch ((enum state)d->state) {
         case AT_START:
-            d->state = in->p[0] == '.' ? AT_DOT : AT_MID;
+            d->state = in->p[0] == '.' && d->form == DATA_DOTS ? AT_DOT : AT_MID;
             if (d->state == AT_DOT)
                 (void)take(d, in, 1);
             break;
@@ -201,9 +251,9 @@ static void put(struct room *to, struct span s)
     to->n -= s.n;
 }
 
-void data_emitter_init(struct data_emitter *e)
+void data_emitter_init(struct data_emitter *e, enum data_form form)
 {
-    *e = (struct data_emitter){0};
+    *e = (struct data_emitter){.form = form};
 }
 
 static void put_line_end(struct data_emitter *e, struct room *to)
@@ -232,13 +282,13 @@ static void put_next(struct data_emitter *e, struct span *content, struct room *
         put_waiting_cr(e, content, to);
         return;
     }
-    if (!e->mid_line && content->p[0] == '.') {
+    if (!e->mid_line && content->p[0] == '.' && e->form == DATA_DOTS) {
         *content = span_skip(*content, 1);
         put(to, SPAN_LIT(".."));
         e->mid_line = true;
         return;
     }
-    struct run r = ordinary_run(span_head(*content, to->n));
+    struct run r = ordinary_run(span_head(*content, to->n), e->form == DATA_DOTS);
     if (r.n) {
         put(to, span_head(*content, r.n));
         *content = span_skip(*content, r.n);
@@ -251,8 +301,30 @@ static void put_next(struct data_emitter *e, struct span *content, struct room *
         put_line_end(e, to);
 }
 
+bool data_emit_as_is(struct data_emitter *e, struct span content)
+{
+    if (e->form == DATA_BINARY || !content.n)
+        return true;
+    if (e->cr || (e->form == DATA_DOTS && !e->mid_line && content.p[0] == '.'))
+        return false;
+    struct run r = ordinary_run(content, e->form == DATA_DOTS);
+    if (r.n < content.n)
+        return false;
+    e->mid_line = !r.at_start;
+    return true;
+}
+
+static bool emit_binary(struct span *content, struct buf *out, size_t room)
+{
+    struct span now = span_head(*content, room);
+    *content = span_skip(*content, now.n);
+    return buf_append(out, now);
+}
+
 bool data_emit(struct data_emitter *e, struct span *content, struct buf *out, size_t room)
 {
+    if (e->form == DATA_BINARY)
+        return emit_binary(content, out, room);
     while (content->n && room >= 2) {
         size_t usual = content->n + content->n / 64 + 2; /* few lines begin with a dot */
         struct room to = {.n = usual < room ? usual : room};
@@ -271,7 +343,10 @@ bool data_emit(struct data_emitter *e, struct span *content, struct buf *out, si
 bool data_emit_end(struct data_emitter *e, struct buf *out)
 {
     bool cr = e->cr, mid_line = e->mid_line || e->cr;
-    data_emitter_init(e);
-    return buf_append(out, cr ? SPAN_LIT(" ") : SPAN_NONE) &&
-           buf_append(out, mid_line ? SPAN_LIT("\r\n") : SPAN_NONE) && buf_append(out, SPAN_LIT(".\r\n"));
+    data_emitter_init(e, e->form);
+    if (cr && !buf_append(out, SPAN_LIT(" ")))
+        return false;
+    if (e->form != DATA_DOTS)
+        return true;
+    return buf_append(out, mid_line ? SPAN_LIT("\r\n") : SPAN_NONE) && buf_append(out, SPAN_LIT(".\r\n"));
 }

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "smtp/command.h"
+#include "smtp/delivery.h"
 #include "smtp/ehlo.h"
 #include "smtp/path.h"
 #include "smtp/text.h"
@@ -19,24 +20,28 @@
 
 /* ---- value rules, named as in params.def ---- */
 
-static bool rule_SIZE(struct span v, uint32_t caps)
+#define rule_NONE     NULL
+#define rule_BY       delivery_by_ok
+#define rule_PRIORITY delivery_priority_ok
+#define rule_SECONDS  delivery_seconds_ok
+#define rule_TIME     delivery_time_ok
+
+static bool rule_SIZE(struct span v)
 {
-    (void)caps;
     for (size_t i = 0; i < v.n; i++)
         if (!ascii_digit(v.p[i]))
             return false;
     return v.n > 0 && v.n <= SIZE_DIGITS;
 }
 
-static bool rule_BODY(struct span v, uint32_t caps)
+static bool rule_BODY(struct span v)
 {
     return span_ieq(v, SPAN_LIT("7BIT")) || span_ieq(v, SPAN_LIT("8BITMIME")) ||
-           (span_ieq(v, SPAN_LIT("BINARYMIME")) && caps & CAP_BINARYMIME);
+           span_ieq(v, SPAN_LIT("BINARYMIME"));
 }
 
-static bool rule_RET(struct span v, uint32_t caps)
+static bool rule_RET(struct span v)
 {
-    (void)caps;
     return span_ieq(v, SPAN_LIT("FULL")) || span_ieq(v, SPAN_LIT("HDRS"));
 }
 
@@ -50,15 +55,13 @@ static size_t decoded_length(struct span v)
     return n;
 }
 
-static bool rule_XTEXT100(struct span v, uint32_t caps)
+static bool rule_XTEXT100(struct span v)
 {
-    (void)caps;
     return v.n > 0 && xtext_ok(v) && decoded_length(v) <= ENVID_MAX;
 }
 
-static bool rule_MAILBOX(struct span v, uint32_t caps)
+static bool rule_MAILBOX(struct span v)
 {
-    (void)caps;
     if (span_eq(v, SPAN_LIT("<>")))
         return true;
     struct buf mailbox = {0};
@@ -73,9 +76,8 @@ static bool is_notify_word(struct span word)
            span_ieq(word, SPAN_LIT("DELAY"));
 }
 
-static bool rule_NOTIFY(struct span v, uint32_t caps)
+static bool rule_NOTIFY(struct span v)
 {
-    (void)caps;
     if (span_ieq(v, SPAN_LIT("NEVER")))
         return true;
     for (;;) {
@@ -97,17 +99,12 @@ static bool has_eight_bit(struct span v)
 }
 
 /* RFC 6533 3: with SMTPUTF8 an address of the type utf-8 may be written as it is. */
-static bool is_utf8_address(struct span type, struct span address, uint32_t caps)
+static bool is_utf8_address(struct span type, struct span address)
 {
-    if (!span_ieq(type, SPAN_LIT("utf-8")) || !(caps & CAP_SMTPUTF8) || !utf8_ok(address))
-        return false;
-    for (size_t i = 0; i < address.n; i++)
-        if (address.p[i] == '+')
-            return false;
-    return true;
+    return span_ieq(type, SPAN_LIT("utf-8")) && utf8_ok(address) && span_find(address, '+') == address.n;
 }
 
-static bool rule_ORCPT(struct span v, uint32_t caps)
+static bool rule_ORCPT(struct span v)
 {
     size_t n = span_find(v, ';');
     if (n == 0 || n + 1 >= v.n || v.n > ORCPT_MAX)
@@ -116,7 +113,15 @@ static bool rule_ORCPT(struct span v, uint32_t caps)
     for (size_t i = 0; i < type.n; i++)
         if (!ascii_alpha(type.p[i]) && !ascii_digit(type.p[i]) && type.p[i] != '-')
             return false;
-    return has_eight_bit(address) ? is_utf8_address(type, address, caps) : xtext_ok(address);
+    return has_eight_bit(address) ? is_utf8_address(type, address) : xtext_ok(address);
+}
+
+/* Values that need one extension more than their parameter does. */
+static uint32_t also_needed(unsigned id, struct span v)
+{
+    if (id == PARAM_BODY && span_ieq(v, SPAN_LIT("BINARYMIME")))
+        return CAP_BINARYMIME;
+    return id == PARAM_ORCPT && has_eight_bit(v) ? CAP_SMTPUTF8 : 0;
 }
 
 /* ---- the table ---- */
@@ -125,10 +130,9 @@ struct row {
     struct span keyword;
     enum params_of of;
     uint32_t cap;
-    bool (*value_ok)(struct span value, uint32_t caps); /* NULL: no value may follow */
+    bool (*value_ok)(struct span value); /* NULL: no value may follow */
 };
 
-#define rule_NONE NULL
 static const struct row rows[PARAMS] = {
 #define PARAM(id, word, verb, need, rule)                                                                    \
     [PARAM_##id] = {{word, sizeof(word) - 1}, PARAMS_OF_##verb, CAP_##need, rule_##rule},
@@ -191,9 +195,13 @@ static enum params_error take_param(struct span word, enum params_of of, uint32_
         return PARAMS_NOT_OFFERED;
     if (out->value[id].p)
         return PARAMS_TWICE;
-    if (has_value != (row->value_ok != NULL) || (has_value && !row->value_ok(value, caps)))
+    if (has_value != (row->value_ok != NULL) || (has_value && !row->value_ok(value)))
+        return PARAMS_SYNTAX;
+    if (also_needed(id, value) & ~caps)
         return PARAMS_SYNTAX;
     out->value[id] = value;
+    if (out->value[PARAM_HOLDFOR].p && out->value[PARAM_HOLDUNTIL].p) /* RFC 4865: one of the two */
+        return PARAMS_SYNTAX;
     if (id == PARAM_SIZE)
         out->size = saturating_number(value);
     return PARAMS_OK;

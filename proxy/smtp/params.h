@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* ESMTP parameters (RFC 5321 4.1.1.11): "SIZE=1000 BODY=8BITMIME". Every known one is checked by its own RFC
- * and carried as the client wrote it; an unknown one, or one whose extension was not offered, is refused, so
- * that nothing goes upstream which postern did not understand. Pure; spans point into the argument. */
+ * and carried as the client wrote it. The policy for the others: a parameter that nobody here knows, or whose
+ * extension was not offered to this client, is refused with 555 and never relayed, so that nothing goes
+ * upstream which postern did not understand. A client cannot want one: EHLO did not offer its extension.
+ * Pure; spans point into the argument. */
 #ifndef SMTP_PARAMS_H
 #define SMTP_PARAMS_H
 
@@ -27,9 +29,9 @@ struct params {
 
 enum params_error {
     PARAMS_OK,
-    PARAMS_SYNTAX,     /* 501 5.5.4: not keyword[=value], or a value that its rule refuses */
-    PARAMS_TWICE,      /* 501 5.5.4 */
-    PARAMS_UNKNOWN,    /* 555 5.5.4 */
+    PARAMS_SYNTAX,  /* 501 5.5.4: not keyword[=value], a value that its rule refuses, or two that exclude */
+    PARAMS_TWICE,   /* 501 5.5.4 */
+    PARAMS_UNKNOWN, /* 555 5.5.4 */
     PARAMS_NOT_OFFERED /* 555 5.5.4 */
 };
 

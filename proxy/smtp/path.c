@@ -10,14 +10,15 @@
  * names);
  *   - "_" in a domain, and "-" at the end or start of a label (seen in internal names);
  *   - a local part without a domain in both directions (<root>: the server adds its own domain or refuses
- * it). Not taken, though some servers do: a path without brackets, blanks inside them, "FROM :". */
+ * it);
+ *   - an address without brackets ("FROM:a@b": printers and scripts), which is passed on without them.
+ * Not taken, though some servers do: blanks inside the brackets, "FROM :". */
 #include "smtp/path.h"
 
 #include "smtp/command.h"
 
 #include <arpa/inet.h>
 
-#define LOCAL_MAX  64u
 #define DOMAIN_MAX 255u
 #define PATH_MAX_N 256u
 #define LABEL_MAX  63u
@@ -212,18 +213,26 @@ static enum path_error take_inside(struct span *s, enum path_kind kind, struct p
     return PATH_OK;
 }
 
-static enum path_error check_whole(struct path *p)
+static enum path_error check_whole(struct path *p, size_t local_max)
 {
     for (size_t i = 0; i < p->whole.n && !p->utf8; i++)
         p->utf8 = is_eight_bit(p->whole.p[i]);
     if (p->utf8 && !utf8_ok(p->whole))
         return PATH_NOT_UTF8;
-    if (p->local.n > LOCAL_MAX || p->domain.n > DOMAIN_MAX || p->whole.n > PATH_MAX_N)
+    if (p->local.n > local_max || p->domain.n > DOMAIN_MAX || p->whole.n > PATH_MAX_N)
         return PATH_TOO_LONG;
     return PATH_OK;
 }
 
-enum path_error path_parse(struct span arg, enum path_kind kind, struct path *out, struct span *rest_r)
+/* An address that is none without its domain: else any word would be one. */
+static enum path_error take_bare(struct span *s, struct path *out)
+{
+    enum path_error e = take_mailbox(s, out);
+    return e == PATH_OK && out->domain.n == 0 ? PATH_SYNTAX : e;
+}
+
+enum path_error path_parse(struct span arg, enum path_kind kind, size_t local_max, struct path *out,
+                           struct span *rest_r)
 {
     const struct span keyword = kind == PATH_FROM ? SPAN_LIT("FROM:") : SPAN_LIT("TO:");
     *out = (struct path){0};
@@ -231,19 +240,17 @@ enum path_error path_parse(struct span arg, enum path_kind kind, struct path *ou
     if (!span_istarts(arg, keyword))
         return PATH_NO_KEYWORD;
     struct span s = span_trim(span_skip(arg, keyword.n));
-    if (!starts_with(s, '<'))
-        return PATH_SYNTAX;
-
     const char *start = s.p;
-    s = span_skip(s, 1);
-    enum path_error e = take_inside(&s, kind, out);
+    bool brackets = starts_with(s, '<');
+    s = span_skip(s, brackets ? 1 : 0);
+    enum path_error e = brackets ? take_inside(&s, kind, out) : take_bare(&s, out);
     if (e != PATH_OK)
         return e;
     if (s.n && s.p[0] != ' ' && s.p[0] != '\t')
         return PATH_SYNTAX;
     out->whole = span_make(start, (size_t)(s.p - start));
     *rest_r = span_trim(s);
-    return check_whole(out);
+    return check_whole(out, local_max);
 }
 
 bool path_mailbox_ok(struct span mailbox)
@@ -252,5 +259,5 @@ bool path_mailbox_ok(struct span mailbox)
     if (take_mailbox(&mailbox, &p) != PATH_OK || mailbox.n > 0)
         return false;
     p.whole = p.mailbox;
-    return check_whole(&p) == PATH_OK;
+    return check_whole(&p, PATH_LOCAL_MAX) == PATH_OK;
 }

@@ -46,8 +46,8 @@ class Greeting(Case):
             with self.subTest(extensions=extensions):
                 sink = self.sink(extensions=extensions, extra_lines=extra)
                 offered = set(self.client(self.postern(sink)).hello())
-                relayed = set(extensions) - {"PIPELINING", "SIZE"}
-                self.assertEqual(offered - {"PIPELINING", "SIZE", "HELP"}, relayed)
+                relayed = set(extensions) - {"PIPELINING", "SIZE"} | ({"BINARYMIME"} if extra else set())
+                self.assertEqual(offered - {"PIPELINING", "SIZE", "HELP", "CHUNKING", "LIMITS"}, relayed)
                 self.assertIn("PIPELINING", offered)
 
     def test_size_is_the_smaller_of_both(self):
@@ -196,7 +196,7 @@ class Transparency(Case):
         self.assertEqual(c.message().code, 250)
 
     def test_bdat_that_was_not_offered_closes(self):
-        c = self.ready_client(self.postern(self.sink()))
+        c = self.ready_client(self.postern(self.sink(), listeners={"main": {"chunking": False}}))
         c.envelope()
         c.send(b"BDAT 7 LAST\r\nQUIT\r\n\r\n")
         self.assertEqual(c.reply().code // 100, 5)
@@ -220,7 +220,7 @@ class Bodies(Case):
         state = self.folder / "bodies"
         state.mkdir(mode=0o777)
         os.chmod(state, 0o777)
-        p = self.postern(self.sink(), state_dir=str(state))
+        p = self.postern(self.sink(), state_dir=str(state), limits={"hold": "10MiB"})
         c = self.ready_client(p)
         c.envelope()
         c.say("DATA", 354)

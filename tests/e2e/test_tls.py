@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """TLS on both legs: every kind of listener, every kind of upstream, good and bad certificates."""
 import contextlib
+import os
 import socket
 import ssl
+import time
 import unittest
 
 from tests.support import net
 from tests.support.case import Case, certificate_settings, certificates, listener
-from tests.support.client import Closed, Smtp
+from tests.support.client import Closed, Smtp, trusting
+from tests.support.daemon import BUILD
 
 
 def verifying():
@@ -104,6 +107,8 @@ class Listeners(Case):
         c = self.client(self.gate(), "starttls")
         c.hello()
         c.say("MAIL FROM:<a@x.test>", 250)
+        c.say("STARTTLS", 503)  # not within a transaction
+        c.say("RSET", 250)
         c.starttls()
         c.say("RCPT TO:<b@y.test>", 503)
         c.say("MAIL FROM:<a@x.test>", 503)
@@ -212,7 +217,7 @@ class Upstreams(Case):
 
     def test_opportunistic_takes_any_certificate(self):
         certs = certificates()
-        for name in ("wrong_name", "self_signed", "expired"):
+        for name in ("wrong_name", "self_signed", "expired", "not_yet"):
             with self.subTest(name=name):
                 sink = self.tls_sink(getattr(certs, name))
                 self.assertEqual(self.ready_client(self.through(sink, "opportunistic")).message().code, 250)
@@ -240,7 +245,7 @@ class Upstreams(Case):
 
     def test_bad_certificates_are_4xx(self):
         certs = certificates()
-        for name in ("wrong_name", "self_signed", "expired"):
+        for name in ("wrong_name", "self_signed", "expired", "not_yet"):
             for tls in ("required", "implicit"):
                 with self.subTest(name=name, tls=tls):
                     sink = self.tls_sink(getattr(certs, name))
@@ -289,6 +294,130 @@ class Upstreams(Case):
                 self.assertEqual(c.message().code, 250)
                 c.quit()
         self.assertTrue(any(c.resumed for c in sink.conversations))
+
+
+def client_hello():
+    """The first message of a handshake, as a client that stalls behind it has sent it."""
+    out = ssl.MemoryBIO()
+    connection = trusting().wrap_bio(ssl.MemoryBIO(), out)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return out.read()
+
+
+def sanitized():
+    """Is the daemon under test built with AddressSanitizer?"""
+    return b"__asan_init" in (BUILD / "postern").read_bytes()
+
+
+class Floods(Case):
+    """Handshakes that cost and lead nowhere: each has its deadline, and nobody else notices (TL-09, O4)."""
+
+    PATIENCE = 2.0  # for a canary; one second in peace, on a machine that does nothing else
+
+    def gate(self, deadline="2s"):
+        certs = certificates()
+        listeners = {kind: listener(tls=kind, certificate="good") for kind in ("implicit", "starttls")}
+        return self.postern(self.sink(), listeners=listeners, timeouts={"tls_handshake": deadline},
+                            certificates=certificate_settings(good=certs.good))
+
+    def canary(self, p):
+        before = time.monotonic()
+        with self.client(p, "implicit", tls=True) as c:
+            c.hello()
+            self.assertEqual(c.message().code, 250)
+            c.quit()
+        self.assertLess(time.monotonic() - before, self.PATIENCE)
+
+    def strangers(self, p, count, kind="implicit"):
+        for _ in range(count):
+            s = self.stack.enter_context(socket.create_connection(("127.0.0.1", p.listener_port(kind)), 10))
+            yield s
+
+    def descriptors(self, p):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in p.workers())
+
+    def gone(self, sockets, seconds=10):
+        """All of them have been closed by the server."""
+        end = time.monotonic() + seconds
+        for s in sockets:
+            s.settimeout(max(0.1, end - time.monotonic()))
+            with contextlib.suppress(ConnectionError):
+                while s.recv(65536):
+                    pass
+
+    def test_who_stalls_is_gone_at_the_deadline(self):
+        hello = client_hello()
+        p = self.gate()
+        self.canary(p)
+        before = self.descriptors(p)
+        for first in (b"", hello[:1], hello[:60], hello, hello + b"\x14\x03\x03\x00\x01\x01"):
+            with self.subTest(sent=len(first)):
+                start = time.monotonic()
+                stalled = list(self.strangers(p, 60))
+                for s in stalled:
+                    s.sendall(first)
+                self.canary(p)
+                self.gone(stalled)
+                self.assertLess(time.monotonic() - start, 2 + 2 * self.PATIENCE)
+        net.wait_until(lambda: self.descriptors(p) <= before, 5, "the descriptors to come back")
+        net.wait_until(lambda: len(p.log_lines("not finished in time")) == 5 * 60, 5, "a line for each")
+
+    def test_flood_of_hellos(self):
+        """Hundreds at once, each of which makes the server sign: others are served in between."""
+        hello = client_hello()
+        p = self.gate("1s")
+        for _ in range(3):
+            flood = list(self.strangers(p, 150))
+            for s in flood:
+                s.sendall(hello)
+            self.canary(p)
+            for s in flood:
+                s.close()
+        self.canary(p)
+
+    def test_trickled_hello(self):
+        """A byte now and then does not move the deadline."""
+        p = self.gate("1s")
+        s = next(self.strangers(p, 1))
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            for byte in client_hello():
+                s.sendall(bytes([byte]))
+                time.sleep(0.02)
+        self.assertLess(time.monotonic() - start, 1 + self.PATIENCE)
+
+    def test_hello_in_the_segment_of_starttls(self):
+        """Such a client did not wait for 220: it is told so, and its hello is neither lost nor taken (TL-25)."""
+        p = self.gate()
+        c = self.client(p, "starttls")
+        c.hello()
+        c.send(b"STARTTLS\r\n" + client_hello())
+        c.expect(554)
+        self.assertTrue(c.at_eof())
+        self.canary(p)
+
+    @unittest.skipIf(sanitized(), "a sanitizer keeps freed memory for a while")
+    def test_memory_after_many_handshakes(self):
+        """Sessions live with clients: a server that keeps none does not grow with them (TL-22)."""
+        p = self.gate("20s")
+        context = trusting()
+
+        def handshakes(count):
+            for _ in range(count):
+                with socket.create_connection(("127.0.0.1", p.listener_port("implicit"))) as raw:
+                    with context.wrap_socket(raw) as s:
+                        s.recv(100)
+
+        def resident():
+            pid = p.workers()[0]
+            with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+                return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        handshakes(150)  # what is allocated once
+        before = resident()
+        handshakes(600)
+        self.assertLess(resident() - before, 600 * 1024)  # a session is some 3 KiB
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ static void check_decoder(struct span in, bool normalize)
     for (int how = 0; how < CUTS; how++) {
         struct data_decoder d;
         size_t used;
-        data_decoder_init(&d, normalize);
+        data_decoder_init(&d, DATA_DOTS, normalize);
         struct buf got = decode(in, (enum cut)how, &d, &used);
         REQUIRE(used == want.end);
         REQUIRE(span_eq(buf_span(&got), span_make(want.content, want.n)));
@@ -59,7 +59,7 @@ static struct buf emit(struct span content, enum cut how, size_t room)
     struct buf wire = {0};
     struct data_emitter e;
     uint32_t number = (uint32_t)content.n;
-    data_emitter_init(&e);
+    data_emitter_init(&e, DATA_DOTS);
     while (content.n) {
         struct span piece = cut_piece(&content, how, &number), left = piece;
         while (left.n) {
@@ -86,7 +86,7 @@ static void check_emitter(struct span content)
         REQUIRE(!fault);
         struct data_decoder d;
         size_t used;
-        data_decoder_init(&d, false);
+        data_decoder_init(&d, DATA_DOTS, false);
         struct buf back = decode(buf_span(&wire), CUT_WHOLE, &d, &used);
         REQUIRE(used == buf_len(&wire) && !d.bare_cr && !d.bare_lf);
         REQUIRE(span_eq(buf_span(&back), want));

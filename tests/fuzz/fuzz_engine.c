@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The whole engine, two-sided: the input is a script of events, the promises are assertions.
  *
- *   byte 0: options. byte 1: the phase in which the one filter has its say, and what. Then records: kind,
- * length, bytes 0 the client sends   1 the upstream sends   2 the upstream's next expected reply, well-formed
- * (code by the first byte)   3 time passes   4 the client leaves   5 the upstream leaves   6 a drain   7
- * upstream output blocks 8 the upstream's greeting and EHLO   9 the filter's late verdict
+ *   bytes 0 and 1: options. byte 2: the phase in which the one filter has its say, and what. Then records:
+ * kind, length, bytes 0 the client sends   1 the upstream sends   2 the upstream's next expected reply,
+ * well-formed (code by the first byte)   3 time passes   4 the client leaves   5 the upstream leaves   6 a
+ * drain   7 upstream output blocks 8 the upstream's greeting and EHLO   9 the filter's late verdict
  *
  * Checked: the client is never told 2yz after a message's end without the upstream having said it (promise
- * 1); what goes upstream has no bare CR or LF, whatever came in (promise 2); each session that ends gives
+ * 1); what goes upstream has no bare CR or LF, whatever came in, unless it is the payload of a chunk of a
+ * binary message, and behind each chunk a command of ours begins (promise 2); each session that ends gives
  * back every policy; the engine ends whatever happens. */
+#include "smtp/bdat.h"
 #include "support/engine.h"
 
 #include <stdint.h>
@@ -95,6 +97,51 @@ static void check_line_ends(struct span s)
     }
 }
 
+/* What an upstream that knows BDAT reads: lines, and payloads as long as was said. DATA it sees only where it
+ * refused every recipient, and then no content. */
+struct wire_reader {
+    size_t at;         /* of world.to_upstream, whose earlier bytes are read */
+    unsigned connects; /* a new connection begins with a command */
+    bool binary;
+};
+
+static bool is_command_of_ours(struct span line)
+{
+    static const char *const words[] = {"EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", "BDAT ", "RSET", "DATA",
+                                        "NOOP",  "QUIT",  "AUTH ",      "VRFY ",    "EXPN ", "ETRN "};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (span_istarts(line, span_of(words[i])))
+            return true;
+    return false;
+}
+
+static void read_chunks(struct wire_reader *r, struct world *w)
+{
+    struct span all = buf_span(&w->to_upstream);
+    if (r->connects != w->connects) {
+        r->connects = w->connects;
+        r->at = all.n; /* its first command waits for the greeting */
+    }
+    while (r->at < all.n) {
+        struct span rest = span_skip(all, r->at);
+        size_t n = span_find(rest, '\n');
+        if (n == rest.n)
+            return;
+        must(n > 0 && rest.p[n - 1] == '\r', "a line without CRLF");
+        struct span line = span_head(rest, n - 1);
+        struct bdat bdat = {0};
+        must(is_command_of_ours(line), "behind a chunk there is no command");
+        bool chunk = span_istarts(line, SPAN_LIT("BDAT "));
+        if (chunk)
+            must(bdat_parse(span_trim(span_skip(line, 5)), &bdat), "BDAT without a size");
+        if (n + 1 + bdat.size > rest.n)
+            must(false, "a chunk is shorter than announced");
+        if (!r->binary)
+            check_line_ends(span_make(rest.p + n + 1, (size_t)bdat.size));
+        r->at += n + 1 + (size_t)bdat.size;
+    }
+}
+
 /* Reads the last line that the session sent upstream and answers it as a server would. */
 static void answer_upstream(struct world *w, uint8_t byte)
 {
@@ -108,14 +155,21 @@ static void answer_upstream(struct world *w, uint8_t byte)
 
 static void say_hello(struct world *w)
 {
-    const struct span offer = SPAN_LIT("250-up\r\n250-PIPELINING\r\n250-AUTH PLAIN LOGIN\r\n250 DSN\r\n");
+    const struct span offer = SPAN_LIT("250-up\r\n250-PIPELINING\r\n250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n"
+                                       "250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n");
     world_upstream(w, SPAN_LIT("220 up\r\n"), 0);
     world_upstream(w, offer, 0);
 }
 
+/* Whoever is to read chunks must have offered them: such a server's first words are always the same. */
+static bool is_first_word(const struct world *w, unsigned kind)
+{
+    return (kind == 1 || kind == 2) && w->leg_config.chunking && w->leg && !upleg_ready(w->leg);
+}
+
 static void run_record(struct world *w, uint8_t kind, struct span bytes)
 {
-    switch (kind % 10) {
+    switch (is_first_word(w, kind % 10) ? 8 : kind % 10) {
     case 0:
         world_client(w, bytes, 0);
         break;
@@ -158,6 +212,29 @@ static void run_record(struct world *w, uint8_t kind, struct span bytes)
     world_bury(w);
 }
 
+static const struct network everywhere = {.ip = {[10] = 0xff, [11] = 0xff}, .bits = 96};
+
+static void more_options(struct world *w, uint8_t bits)
+{
+    static const uint64_t holds[] = {1 << 18, 0, 8, 64};
+    w->policy.limits.hold = holds[bits & 3];
+    w->policy.offer_chunking = !(bits & 4);
+    w->leg_config.chunking = bits & 8 ? UPLEG_CHUNKS_ALWAYS : UPLEG_CHUNKS_NEVER;
+    if (bits & 16)
+        w->offer.caps |= CAP_BINARYMIME;
+    if (bits & 32)
+        w->policy.vrfy = w->policy.expn = w->policy.etrn = SESSION_QUERY_RELAY;
+    if (bits & 64)
+        w->policy.lenient_sync = w->policy.normalize_for = (struct networks){&everywhere, 1};
+    if (bits & 128) {
+        w->policy.limits.pipelined = 2;
+        w->policy.limits.commands = 20;
+        w->leg_config.reply_lines = 1;
+    }
+    if (w->leg_config.chunking) /* else responses, lines of any kind, go upstream */
+        w->policy.auth_needs_tls = true;
+}
+
 static void options(struct world *w, uint8_t bits)
 {
     world_defaults(w);
@@ -190,7 +267,8 @@ static struct chain *chain_of(struct world *w, uint8_t byte, struct filter_insta
  * decided. */
 static void play(struct world *w, const uint8_t *data, size_t size)
 {
-    for (size_t at = 2; at + 1 < size && !w->closed;) {
+    struct wire_reader reader = {.binary = w->offer.caps & CAP_BINARYMIME};
+    for (size_t at = 3; at + 1 < size && !w->closed;) {
         size_t n = data[at + 1];
         n = n < size - at - 2 ? n : size - at - 2;
         uint64_t before = w->counters[SESSION_COUNT_ACCEPTED];
@@ -199,7 +277,10 @@ static void play(struct world *w, const uint8_t *data, size_t size)
         if (kind != 1 && kind != 2 && kind != 8)
             must(w->counters[SESSION_COUNT_ACCEPTED] == before,
                  "acknowledged by what was not the upstream's reply");
-        check_line_ends(buf_span(&w->to_upstream));
+        if (w->leg_config.chunking)
+            read_chunks(&reader, w);
+        else
+            check_line_ends(buf_span(&w->to_upstream));
         at += 2 + n;
     }
 }
@@ -208,11 +289,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w;
     struct filter_instance *instance = NULL;
-    if (size < 3)
+    if (size < 4)
         return 0;
     memset(&script, 0, sizeof(script));
     options(&w, data[0]);
-    struct chain *chain = data[1] ? chain_of(&w, data[1], &instance) : NULL;
+    more_options(&w, data[1]);
+    struct chain *chain = data[2] ? chain_of(&w, data[2], &instance) : NULL;
     w.policy.chain = chain;
     world_begin(&w);
     play(&w, data, size);

@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     buf_free(&whole);
 
-    struct ehlo offer = ehlo_offer(&first, CAP_PIPELINING, 0, size);
+    struct ehlo_policy own = {.own = CAP_PIPELINING, .max_size = size, .limits = {[EHLO_RCPTMAX] = 100}};
+    struct ehlo offer = ehlo_offer(&first, &own);
     REQUIRE(ehlo_print(&out, SPAN_LIT("gate.example.org"), &offer));
     check_one_reply(&out, 250);
     REQUIRE(reply_print(&out, 550, SPAN_LIT("5.7.1"), in));

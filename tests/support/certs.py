@@ -2,14 +2,16 @@
 """Certificates for tests, made with the openssl program: a CA and servers good and bad.
 
     certs = Certificates(folder)
-    certs.ca, certs.good, certs.wrong_name, certs.expired, certs.self_signed, certs.second
+    certs.ca, certs.good, certs.wrong_name, certs.expired, certs.not_yet, certs.self_signed, certs.second, certs.client
     each a Pair (certificate, key); certs.ca.certificate is what clients trust.
+    certs.pin(certs.good), certs.fingerprint(certs.client): hexadecimal SHA-256 of the key, of the certificate
 """
 import dataclasses
+import hashlib
 import pathlib
 import subprocess
 
-EXTENSIONS = "subjectAltName={san}\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"
+EXTENSIONS = "subjectAltName={san}\nextendedKeyUsage={usage}\nbasicConstraints=critical,CA:FALSE\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Certificates:
         self.good = self.server("good", self.SAN)
         self.second = self.server("second", "DNS:other.example.org")
         self.wrong_name = self.server("wrong_name", "DNS:elsewhere.example.net")
-        self.expired = self._expired()
+        self.client = self.signed("client", "DNS:relay.example.net", "clientAuth")
+        self.expired = self.dated("expired", "20200101000000Z", "20200201000000Z")
+        self.not_yet = self.dated("not_yet", "20980101000000Z", "20990101000000Z")
         self.self_signed = self._self_signed()
 
     def _key(self, name):
@@ -55,31 +59,44 @@ class Certificates:
 
     def server(self, name, san):
         """A certificate for the names in `san`, signed by the CA."""
+        return self.signed(name, san, "serverAuth")
+
+    def signed(self, name, san, usage):
         key = self._key(name)
         request, path = self._request(name, key), str(self.folder / f"{name}.pem")
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text(EXTENSIONS.format(san=san))
+        extensions.write_text(EXTENSIONS.format(san=san, usage=usage))
         openssl("x509", "-req", "-in", request, "-CA", self.ca.certificate, "-CAkey", self.ca.key,
                 "-set_serial", str(abs(hash(name)) % 10**9 + 1), "-days", "30", "-extfile", str(extensions),
                 "-out", path)
         return Pair(path, key)
 
-    def _expired(self):
-        """`openssl ca` alone can set dates in the past."""
-        key = self._key("expired")
-        request, path = self._request("expired", key), str(self.folder / "expired.pem")
+    def pin(self, pair):
+        path = str(self.folder / "pin.der")
+        openssl("pkey", "-in", pair.key, "-pubout", "-outform", "DER", "-out", path)
+        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+    def fingerprint(self, pair):
+        path = str(self.folder / "certificate.der")
+        openssl("x509", "-in", pair.certificate, "-outform", "DER", "-out", path)
+        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+    def dated(self, name, start, end):
+        """A server certificate that is good from `start` to `end`; `openssl ca` alone can set such dates."""
+        key = self._key(name)
+        request, path = self._request(name, key), str(self.folder / f"{name}.pem")
         (self.folder / "index.txt").write_text("")
         (self.folder / "serial").write_text("4242\n")
-        extensions = self.folder / "expired.ext"
-        extensions.write_text(EXTENSIONS.format(san=self.SAN))
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text(EXTENSIONS.format(san=self.SAN, usage="serverAuth"))
         settings = self.folder / "ca.cnf"
         settings.write_text(
             "[ca]\ndefault_ca=d\n[d]\n"
             f"database={self.folder}/index.txt\nserial={self.folder}/serial\nnew_certs_dir={self.folder}\n"
             "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
         openssl("ca", "-batch", "-config", str(settings), "-in", request, "-cert", self.ca.certificate,
-                "-keyfile", self.ca.key, "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
-                "-extfile", str(extensions), "-notext", "-out", path)
+                "-keyfile", self.ca.key, "-startdate", start, "-enddate", end, "-extfile", str(extensions), "-notext",
+                "-out", path)
         return Pair(path, key)
 
     def _self_signed(self):

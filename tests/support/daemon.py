@@ -109,6 +109,7 @@ class Postern:
             self.write(name, text)
         self.configure(settings)
         self.process = None
+        self.environment = {}  # beside the usual one
         self.deaths_expected = False
 
     # ---- its files ----
@@ -139,9 +140,9 @@ class Postern:
 
     def start(self):
         with open(self.log_file, "ab") as out:
-            self.process = subprocess.Popen([str(BUILD / "postern"), "-c", str(self.file)], env=environment(),
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                            cwd=str(self.folder))
+            self.process = subprocess.Popen([str(BUILD / "postern"), "-c", str(self.file)],
+                                            env={**environment(), **self.environment}, stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=out, cwd=str(self.folder))
         try:
             net.wait_until(lambda: READY.search(self.log()) or self.process.poll() is not None, 30,
                            '"postern: ready"')

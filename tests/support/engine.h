@@ -38,7 +38,8 @@ struct world {
     struct upleg *leg, *grave;
     struct buf to_upstream;
     bool leg_closed, leg_reset, leg_with_session, refuse_connect, wanted, leg_full;
-    unsigned connects, reports;
+    bool client_full; /* the client does not read */
+    unsigned connects, reports, releases;
     char verdict[32], stage[32], note[120];
     unsigned code;
     uint64_t counters[SESSION_COUNTERS];
@@ -164,8 +165,14 @@ static void world_send(void *ctx, struct span bytes)
 
 static bool world_full(void *ctx)
 {
+    struct world *w = ctx;
+    return w->client_full;
+}
+
+static bool world_tls_allowed(void *ctx)
+{
     (void)ctx;
-    return false;
+    return true;
 }
 
 static void world_start_tls(void *ctx)
@@ -281,9 +288,18 @@ static struct spool_budget *world_budget(void *ctx)
     return &w->budget;
 }
 
+static void world_released(void *ctx, const struct txview *view)
+{
+    struct world *w = ctx;
+    (void)view;
+    w->releases++;
+}
+
 static const struct session_ops world_ops = {
+    .released = world_released,
     .send = world_send,
     .full = world_full,
+    .tls_allowed = world_tls_allowed,
     .start_tls = world_start_tls,
     .resume = world_resume,
     .close = world_close,
@@ -383,17 +399,25 @@ static void world_defaults(struct world *w)
         .hostname = "gate.test",
         .limits = {.message_bytes = 1 << 20,
                    .body_memory = 1 << 18,
+                   .hold = 1 << 18,
+                   .local_part = 64,
                    .recipients = 100,
                    .command_line = 2048,
                    .auth_line = 12288,
                    .errors = 20,
                    .junk_commands = 100,
                    .header_bytes = 1 << 18,
+                   .pipelined = 128,
+                   .line_flood = 1 << 16,
+                   .data_rate = 500,
+                   .greeting_us = 10 * s,
                    .command_us = 300 * s,
                    .content_us = 180 * s,
                    .upstream_idle_us = 60 * s},
         .auth_needs_tls = true,
+        .offer_chunking = true,
         .enforce_sync = true,
+        .vrfy = SESSION_QUERY_ANSWER,
     };
     w->services = (struct filter_services){.ctx = w,
                                            .log = world_filter_log,
@@ -405,6 +429,7 @@ static void world_defaults(struct world *w)
                                            .timer_stop = world_timer_stop};
     w->policy.services = &w->services;
     w->leg_config = (struct upleg_config){.tls = UPLEG_PLAIN,
+                                          .chunking = UPLEG_CHUNKS_AS_CAME,
                                           .ehlo_name = "gate.test",
                                           .greeting_us = 120 * s,
                                           .command_us = 300 * s,

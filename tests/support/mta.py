@@ -111,6 +111,12 @@ passdb passwd-file {{
 }}
 """
 DOVECOT_AUTH = """
+auth_failure_delay = 0
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service auth {{
   unix_listener {folder}/auth {{
     mode = 0666

@@ -88,8 +88,8 @@ def unit_jobs(build):
 
 def modules():
     for folder in FOLDERS:
-        for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
-            yield f"tests.{folder}.{path.stem}"
+        for path in sorted((ROOT / "tests" / folder).rglob("test_*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def module_jobs(build, chosen, pattern):

@@ -7,7 +7,8 @@ every breach of protocol by its client, and it misbehaves on request (see Rule).
 
   client --lines--> Conversation --message--> Store: ID.json, then ID.eml, both complete before the 250
 
-A line ends with CRLF and nothing else; content ends with CRLF . CRLF and nothing else.
+A line ends with CRLF and nothing else; content ends with CRLF . CRLF and nothing else, or with BDAT LAST where
+CHUNKING is among its extensions. With lmtp it says LHLO, and each recipient has a reply of its own to the end.
 An address can ask for a refusal: refuse550@, defer451@ at MAIL or RCPT, data554@ (a recipient) at the end.
 
 Use it as a class in a thread (with Sink(folder) as sink: … sink.port …) or as a program (--help).
@@ -31,6 +32,7 @@ import threading
 import time
 
 EXTENSIONS = ("SIZE", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "SMTPUTF8", "DSN")
+CHUNKING = (*EXTENSIONS, "CHUNKING", "BINARYMIME")
 MECHANISMS = ("PLAIN", "LOGIN")
 MAX_LINE = 16384
 READ_SIZE = 65536
@@ -40,7 +42,9 @@ ASKED_REFUSAL = re.compile(r"^(?:refuse|defer)([45]\d\d)", re.I)
 ASKED_AT_END = re.compile(r"^data([45]\d\d)", re.I)
 PARAMETERS = {
     "MAIL": {"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8", "RET": "DSN", "ENVID": "DSN",
-             "AUTH": "AUTH"},
+             "AUTH": "AUTH",
+             "REQUIRETLS": "REQUIRETLS", "BY": "DELIVERBY", "MT-PRIORITY": "MT-PRIORITY",
+             "HOLDFOR": "FUTURERELEASE", "HOLDUNTIL": "FUTURERELEASE"},
     "RCPT": {"NOTIFY": "DSN", "ORCPT": "DSN"},
 }
 
@@ -56,7 +60,7 @@ class Rule:
     The first rule that fits is used: `match` is searched in the argument, `skip` passes that many fits by,
     `times` limits how often it works (0: always).
     """
-    at: str
+    at: str                  # BDAT: a chunk that is not the last
     match: str = ""
     skip: int = 0
     times: int = 0
@@ -95,6 +99,7 @@ class Options:
     starttls: bool = True
     users: dict = dataclasses.field(default_factory=dict)
     require_auth: bool = False
+    lmtp: bool = False
     mechanisms: tuple = MECHANISMS
     extensions: tuple = EXTENSIONS
     extra_lines: tuple = ()          # further EHLO lines, as they are
@@ -171,6 +176,7 @@ class Conversation:
         self.sender = None
         self.sender_parameters = []
         self.recipients = []
+        self.chunks = None       # content so far, once BDAT has begun
 
     def note_tls(self):
         over = self.writer.get_extra_info("ssl_object")
@@ -283,7 +289,21 @@ class Conversation:
             return await self.answer(verb.upper(), argument, f"502 5.5.2 {verb[:20]}: unknown command")
         await handler(argument)
 
+    async def do_lhlo(self, argument):
+        if not self.options.lmtp:
+            return await self.answer("LHLO", argument, "502 5.5.2 This is SMTP")
+        await self.hello(argument)
+
+    def extensions(self):
+        """Keywords that are offered: of "DELIVERBY 240" the first word."""
+        return {e.partition(" ")[0] for e in self.options.extensions}
+
     async def do_ehlo(self, argument):
+        if self.options.lmtp:
+            return await self.answer("EHLO", argument, "500 5.5.1 This is LMTP")
+        await self.hello(argument)
+
+    async def hello(self, argument):
         self.helo = argument
         self.forget()
         await self.answer("EHLO", argument, "250 " + "\n".join([f"{self.options.hostname} at your service"]
@@ -358,7 +378,7 @@ class Conversation:
         address, parameters = found[1], found[2].split(" ")[1:]
         for p in parameters:
             extension = PARAMETERS[verb].get(p.partition("=")[0].upper())
-            offered = extension in self.options.extensions or (extension == "AUTH" and self.options.users)
+            offered = extension in self.extensions() or (extension == "AUTH" and self.options.users)
             if not offered:
                 self.violations.append(f"parameter {p} was not offered")
                 return address, [], f"555 5.5.4 Unsupported parameter {p}"
@@ -369,8 +389,9 @@ class Conversation:
         return "552 5.3.4 Message too big" if sizes and sizes[0] > self.options.size else ""
 
     async def do_data(self, argument):
-        if self.sender is None or not self.recipients:
-            return await self.answer("DATA", argument, "503 5.5.1 No valid recipients")
+        binary = "BODY=BINARYMIME" in (p.upper() for p in self.sender_parameters)
+        if self.sender is None or not self.recipients or self.chunks is not None or binary:
+            return await self.answer("DATA", argument, "503 5.5.1 No valid recipients, or BDAT is due")
         if self.buffer:
             self.violations.append("content sent before 354")
         if await self.answer("DATA", argument, "354 End data with <CR><LF>.<CR><LF>") != "3":
@@ -381,7 +402,56 @@ class Conversation:
         await self.finish(content)
         self.forget()
 
+    async def do_bdat(self, argument):
+        size, _, last = argument.partition(" ")
+        if "CHUNKING" not in self.options.extensions or not size.isdigit() or last.upper() not in ("", "LAST"):
+            self.violations.append(f"BDAT {argument}")
+            await self.send("521 5.5.4 Bad BDAT\r\n")
+            raise Hangup
+        self.aborted = True
+        chunk = await self.octets(int(size))
+        if self.sender is None or not self.recipients:
+            self.aborted = False
+            return await self.answer("BDAT", argument, "503 5.5.1 No valid recipients")
+        self.chunks = (self.chunks or b"") + chunk
+        if not last:
+            if await self.answer("BDAT", argument, f"250 2.0.0 {size} octets") != "2":
+                self.forget()
+            return
+        self.aborted = False
+        await self.finish(self.chunks)
+        self.forget()
+
+    async def octets(self, count):
+        while len(self.buffer) < count:
+            self.content_seen = len(self.buffer)
+            await self.misbehave_in_content()
+            if self.options.read_pause:
+                await asyncio.sleep(self.options.read_pause)
+            await self.fill()
+        self.content_seen = count
+        octets = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return octets
+
+    async def finish_each(self, content):
+        """LMTP: one reply for each recipient, as asked by its address; kept with those that took it."""
+        ident = self.sink.store.new_id()
+        replies = []
+        for r in self.recipients:
+            found = ASKED_AT_END.match(r["address"])
+            replies.append(f"{found[1]} {found[1][0]}.7.0 As asked by <{r['address']}>" if found
+                           else f"250 2.1.5 <{r['address']}> delivered as {ident}")
+        self.recipients = [r for r, reply in zip(self.recipients, replies) if reply[0] == "2"]
+        if self.recipients:
+            self.sink.store.keep(ident, self.envelope(content), content)
+            self.messages.append(ident)
+        for reply in replies:
+            await self.answer("DOT", self.sender, reply)
+
     async def finish(self, content):
+        if self.options.lmtp:
+            return await self.finish_each(content)
         ident = self.sink.store.new_id()
         normal = self.asked_at_end() or f"250 2.0.0 Ok: queued as {ident}"
         if len(content) > self.options.size:
@@ -575,6 +645,7 @@ def arguments():
     p.add_argument("--user", action="append", default=[], metavar="NAME:PASSWORD")
     p.add_argument("--require-auth", action="store_true")
     p.add_argument("--omit", action="append", default=[], metavar="EXTENSION")
+    p.add_argument("--chunking", action="store_true", help="offer CHUNKING and BINARYMIME as well")
     p.add_argument("--size", type=int, default=100 * 1024 * 1024)
     p.add_argument("--delay", type=float, default=0.0, help="seconds before the reply to the end of data")
     p.add_argument("--read-pause", type=float, default=0.0, help="seconds between reads of content")
@@ -588,7 +659,8 @@ def main():
     sink = Sink(a.folder, a.host, a.port, a.tls_port, a.certificate, a.key, rules,
                 users=dict(u.split(":", 1) for u in a.user), require_auth=a.require_auth, size=a.size,
                 delay=a.delay, read_pause=a.read_pause,
-                extensions=tuple(e for e in EXTENSIONS if e not in {o.upper() for o in a.omit}))
+                extensions=tuple(e for e in (CHUNKING if a.chunking else EXTENSIONS)
+                                 if e not in {o.upper() for o in a.omit}))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -3,7 +3,7 @@
 
 The bare engine runs the same files (tests/unit/session/test_transcripts.c), so what differs between the two is a
 fault of relay, connections or configuration. Transcripts with `wait` (a clock that can be moved) or with limits below what
-the configuration allows are the engine's alone.
+the configuration allows are the engine's alone; `relay` needs a redirected connection (tests/e2e/test_intercept.py).
 """
 import fnmatch
 import pathlib
@@ -117,18 +117,24 @@ class Script:
         self.up = None
 
     def runs_on_a_daemon(self):
-        tiny = {"recipients", "message"} & set(self.options)
+        tiny = {"recipients", "message", "relay"} & set(self.options)
         return not tiny and not any(line.startswith("wait ") for _, line in self.steps)
 
     def settings(self):
         listener = {"enforce_sync": "nosync" not in self.options,
+                    "chunking": "nochunking" not in self.options,
                     "bare_newline": "normalize" if "normalize" in self.options else "reject",
+                    "lenient_sync": ["127.0.0.0/8"] if "lenient_sync" in self.options else [],
+                    "normalize_newlines": ["127.0.0.1"] if "lenient_newlines" in self.options else [],
                     "auth_needs_tls": "auth_clear" not in self.options}
+        listener |= {query: self.options[query] for query in ("vrfy", "expn", "etrn") if query in self.options}
         if "starttls" in self.options:
             listener |= {"tls": "starttls", "certificate": "main"}
-        limits = {"errors": self.options["errors"]} if "errors" in self.options else None
+        limits = {name: self.options[name] for name in ("errors", "hold", "commands", "pipelined")
+                  if name in self.options} or None
         return {"hostname": "gate.test", "listeners": {"main": listener}, "limits": limits,
-                "upstreams": {"mta": {"keep": 0}},
+                "upstreams": {"mta": {"keep": 0, "protocol": "lmtp" if "lmtp" in self.options else "smtp",
+                                  "chunking": "always" if "bdat_always" in self.options else "yes"}},
                 "certificates": {"main": {"certificate": certificates().good.certificate,
                                            "key": certificates().good.key}} if "starttls" in self.options else None}
 

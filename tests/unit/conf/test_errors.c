@@ -114,6 +114,15 @@ static void test_values(void **state)
         {REST "limits: { message: 5 MiB }\n",
          "4:20: 'message' is '5 MiB', but must be a size such as 4096, 256KiB, 50MiB"},
         {REST "limits: { command_line: 511 }\n", "4:25: 'command_line' is 511, but must be 512 to 1MiB"},
+        {REST "limits: { command_line: 4KiB, line_flood: 2KiB, auth_line: 512 }\n",
+         "4:43: 'line_flood' is less than 'command_line': nobody could send such a line"},
+        {REST "limits: { auth_line: 128KiB }\n",
+         "4:22: 'line_flood' is less than 'auth_line': nobody could send such a line"},
+        {MTA OPEN "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open, expn: answer } }\n",
+         "3:77: 'expn' is 'answer', but must be one of refuse, relay"},
+        {MTA OPEN
+         "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open, lenient_sync: lan } }\n",
+         "3:85: 'lan' must be an address or a network, such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"},
         {REST "limits: { recipients: 99 }\n", "4:23: 'recipients' is 99, but must be 100 to 1000000"},
         {REST "upstreams: 5\n", "4:1: 'upstreams' was already given in line 2; remove one of the two"},
         {IN OPEN "upstreams: 5\n",
@@ -251,6 +260,26 @@ static void test_later(void **state)
     CHECK_CASES(cases);
 }
 
+static void test_interception(void **state)
+{
+#define GATE(more) OPEN "listeners: { in: { bind: '127.0.0.1:25', policy: open, " more " } }\n"
+#define TOWARD(more)                                                                                         \
+    GATE("intercept: redirect, upstream: t") "upstreams: { t: { servers: 'a.test:25', " more " } }\n"
+    static const struct error_case cases[] = {
+        {GATE("intercept: none"), "2:14: listener 'in' has no 'upstream': where does its mail go?"},
+        {GATE("intercept: redirect, allow: [lan]"),
+         "2:85: 'lan' must be an address or a network, such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"},
+        {GATE("intercept: redirect, deny: 10.0.0.1/8"),
+         "2:83: '10.0.0.1/8' has an address that goes on behind its prefix; write its first address, such as "
+         "192.0.2.0/24"},
+        {TOWARD("tls: required"),
+         "2:14: listener 'in' intercepts, and upstream 't' verifies the name of the server, but the address is "
+         "all that is known of an intercepted one: set verify: { name: NAME } there, or verify: no"},
+    };
+    (void)state;
+    CHECK_CASES(cases);
+}
+
 static void test_yaml(void **state)
 {
     static const struct error_case cases[] = {
@@ -315,7 +344,8 @@ static void test_all_in_one_run(void **state)
         "mail.example.org:25\n"
         "4:47: upstream 'mtb' is not defined; did you mean 'mta'?\n"
         "5:15: '127.0.0.1:25' is bound already in line 4\n"
-        "5:35: 'tls' is 'startls', but must be one of none, starttls, required, implicit; did you mean "
+        "5:35: 'tls' is 'startls', but must be one of none, starttls, required, implicit, mirror; did you "
+        "mean "
         "'starttls'?\n"
         "6:64: 'keep' is 'many', but must be a whole number\n"
         "8:12: 'rules' is missing in filters.f: Files with rules.\n"
@@ -421,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_later),
+        cmocka_unit_test(test_interception),
         cmocka_unit_test(test_yaml),
         cmocka_unit_test(test_without_place),
         cmocka_unit_test(test_all_in_one_run),

@@ -54,10 +54,14 @@ static void test_example_as_documented(void **state)
     struct loaded l;
     (void)state;
     load_text(&l, EXAMPLE_TOP EXAMPLE_REDIRECT EXAMPLE_REST);
-    assert_null(l.conf);
-    assert_int_equal(l.diags.errors, 1);
-    assert_non_null(strstr(
-        l.report, "/etc/p/a.yaml:23:16: error: 'intercept: redirect' is not available in this version\n"));
+    assert_non_null(l.conf);
+    const struct conf_listener *g = &l.conf->listeners[1];
+    static const unsigned char loopback[4] = {127, 0, 0, 1}, elsewhere[4] = {192, 0, 2, 1};
+    assert_int_equal(g->intercept, CONF_INTERCEPT_REDIRECT);
+    assert_null(g->upstream);
+    assert_int_equal(g->allow.count, 0);
+    assert_true(networks_have(&g->deny, loopback, 4));
+    assert_false(networks_have(&g->deny, elsewhere, 4));
     unload(&l);
 }
 
@@ -188,6 +192,18 @@ static void test_defaults(void **state)
     assert_int_equal(c->limits.sessions, 10000);
     assert_int_equal(c->limits.header_bytes, 256 << 10);
     assert_int_equal(c->limits.transactions, 0);
+    assert_int_equal(c->limits.commands, 0);
+    assert_int_equal(c->limits.pipelined, 128);
+    assert_int_equal(c->limits.line_flood, 64 << 10);
+    assert_int_equal(c->limits.data_rate, 500);
+    assert_int_equal(c->limits.reply_lines, 128);
+    assert_int_equal(c->limits.reply_bytes, 64 << 10);
+    assert_int_equal(c->timeouts.greeting, 10000000);
+    assert_int_equal(c->listeners[0].lenient_sync.count, 0);
+    assert_int_equal(c->listeners[0].normalize_newlines.count, 0);
+    assert_int_equal(c->listeners[0].vrfy, CONF_QUERY_ANSWER);
+    assert_int_equal(c->listeners[0].expn, CONF_QUERY_REFUSE);
+    assert_int_equal(c->listeners[0].etrn, CONF_QUERY_REFUSE);
     assert_int_equal(c->timeouts.command, 300000000);
     assert_int_equal(c->timeouts.content, 180000000);
     assert_int_equal(c->timeouts.tls_handshake, 30000000);
@@ -208,28 +224,35 @@ static void test_everything_set(void **state)
 {
     struct loaded l;
     (void)state;
-    load_text(&l,
-              "log: { format: json, to: logs/mail.log, level: debug }\n"
-              "state_dir: spool\n"
-              "user: postern\n"
-              "limits: { message: 1GB, recipients: 100, command_line: 512, transactions: 7 }\n"
-              "timeouts: { drain: 90s, command: 1h }\n"
-              "certificates: { a: { certificate: /a.pem, key: a.key }, b: { certificate: b, key: b } }\n"
-              "listeners:\n"
-              "  in:\n"
-              "    bind: [127.0.0.1:25, '[::]:25']\n"
-              "    tls: implicit\n"
-              "    certificate: [b, a]\n"
-              "    upstream: mta\n"
-              "    policy: open\n"
-              "    bare_newline: normalize\n"
-              "    auth_needs_tls: off\n"
-              "    enforce_sync: 'No'\n"
-              "upstreams:\n"
-              "  mta: { servers: [a.test:25, b.test:587], tls: required, connect: eager, identity: none,\n"
-              "         keep: 0, keep_time: 5m, probe: 2s }\n"
-              "policies: { open: { filters: hello } }\n"
-              "filters: { hello: { plugin: hello, mode: shadow, on_error: reject, deadline: 250ms } }\n");
+    load_text(
+        &l,
+        "log: { format: json, to: logs/mail.log, level: debug }\n"
+        "state_dir: spool\n"
+        "user: postern\n"
+        "limits: { message: 1GB, recipients: 100, command_line: 512, transactions: 7,\n"
+        "  commands: 9, pipelined: 1, line_flood: 1MiB, data_rate: 0, reply_lines: 10, reply_bytes: 4KiB }\n"
+        "timeouts: { drain: 90s, command: 1h, greeting: 1s }\n"
+        "certificates: { a: { certificate: /a.pem, key: a.key }, b: { certificate: b, key: b } }\n"
+        "listeners:\n"
+        "  in:\n"
+        "    bind: [127.0.0.1:25, '[::]:25']\n"
+        "    tls: implicit\n"
+        "    certificate: [b, a]\n"
+        "    upstream: mta\n"
+        "    policy: open\n"
+        "    bare_newline: normalize\n"
+        "    auth_needs_tls: off\n"
+        "    enforce_sync: 'No'\n"
+        "    lenient_sync: [192.0.2.0/24, '2001:db8::/32']\n"
+        "    normalize_newlines: 10.0.0.1\n"
+        "    vrfy: relay\n"
+        "    expn: relay\n"
+        "    etrn: relay\n"
+        "upstreams:\n"
+        "  mta: { servers: [a.test:25, b.test:587], tls: required, connect: eager, identity: none,\n"
+        "         keep: 0, keep_time: 5m, probe: 2s }\n"
+        "policies: { open: { filters: hello } }\n"
+        "filters: { hello: { plugin: hello, mode: shadow, on_error: reject, deadline: 250ms } }\n");
     assert_string_equal(l.report, "");
     assert_non_null(l.conf);
     const struct conf *c = l.conf;
@@ -241,6 +264,13 @@ static void test_everything_set(void **state)
     assert_int_equal(c->limits.recipients, 100);
     assert_int_equal(c->limits.command_line, 512);
     assert_int_equal(c->limits.transactions, 7);
+    assert_int_equal(c->limits.commands, 9);
+    assert_int_equal(c->limits.pipelined, 1);
+    assert_int_equal(c->limits.line_flood, 1 << 20);
+    assert_int_equal(c->limits.data_rate, 0);
+    assert_int_equal(c->limits.reply_lines, 10);
+    assert_int_equal(c->limits.reply_bytes, 4096);
+    assert_int_equal(c->timeouts.greeting, 1000000);
     assert_int_equal(c->timeouts.drain, 90000000);
     assert_int_equal(c->timeouts.command, 3600000000);
     const struct conf_listener *in = &c->listeners[0];
@@ -250,6 +280,14 @@ static void test_everything_set(void **state)
     assert_int_equal(in->bare_newline, CONF_BARE_NORMALIZE);
     assert_false(in->auth_needs_tls);
     assert_false(in->enforce_sync);
+    assert_int_equal(in->lenient_sync.count, 2);
+    assert_int_equal(in->lenient_sync.list[0].bits, 96 + 24);
+    assert_int_equal(in->lenient_sync.list[1].bits, 32);
+    assert_int_equal(in->normalize_newlines.count, 1);
+    assert_int_equal(in->normalize_newlines.list[0].bits, 128);
+    assert_int_equal(in->vrfy, CONF_QUERY_RELAY);
+    assert_int_equal(in->expn, CONF_QUERY_RELAY);
+    assert_int_equal(in->etrn, CONF_QUERY_RELAY);
     const struct conf_upstream *u = &c->upstreams[0];
     assert_int_equal(u->tls, CONF_UP_REQUIRED);
     assert_true(u->verify); /* a must is verified unless it is said otherwise */

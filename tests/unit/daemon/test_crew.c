@@ -81,7 +81,7 @@ static void wait_for(struct crew *c, enum crew_state state, size_t n)
 
 static void test_an_answer_for_a_round_that_is_over_does_not_spoil_the_next(void **state)
 {
-    struct crew_env env = {.counters = counters_create(), .file = "x"};
+    struct crew_env env = {.counters = counters_create(), .clients = clients_create(), .file = "x"};
     struct generation first = {.number = FIRST}, bad = {.number = BAD}, good = {.number = GOOD};
     struct tls_ticket_keys tickets = {0};
     struct crew *c = crew_create(&env);
@@ -104,6 +104,7 @@ static void test_an_answer_for_a_round_that_is_over_does_not_spoil_the_next(void
 
     crew_destroy(&c);
     counters_destroy(&env.counters);
+    clients_destroy(&env.clients);
 }
 
 int main(void)

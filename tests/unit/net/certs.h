@@ -124,7 +124,9 @@ static inline struct tls_server *server_make(const struct tls_pair *pairs, size_
                                              const struct tls_ticket_keys *keys)
 {
     char error[256] = "";
-    struct tls_server *t = tls_server_create(pairs, n, SPAN_LIT("listener"), keys, error, sizeof error);
+    struct tls_server_options o = {
+        .pairs = pairs, .pair_n = n, .context = SPAN_LIT("listener"), .keys = keys};
+    struct tls_server *t = tls_server_create(&o, error, sizeof error);
     if (!t)
         fail_msg("%s", error);
     return t;

@@ -102,18 +102,19 @@ static void test_resume_from_inside_data(void **state)
     net_close(net);
 }
 
-/* Reading stops at CONN_IN_MAX, and goes on when the owner has taken something; nothing is lost. */
+/* Reading stops at CONN_IN_MAX, past which one read may go, and goes on when the owner has taken something;
+ * nothing is lost. */
 static void test_input_is_bounded(void **state)
 {
     struct net *net = net_joined();
-    size_t total = 4 * CONN_IN_MAX;
+    size_t total = 4 * LOOP_READ_SIZE;
     char *pattern = pattern_make(total);
     (void)state;
     net->server.reads_nothing = true;
     assert_true(conn_write(net->client.c, span_make(pattern, total)));
-    TURN_UNTIL(net, conn_unread(net->server.c) == CONN_IN_MAX);
+    TURN_UNTIL(net, conn_unread(net->server.c) >= CONN_IN_MAX);
     TURN_FOR_MS(net, 20);
-    assert_int_equal(conn_unread(net->server.c), CONN_IN_MAX);
+    assert_true(conn_unread(net->server.c) <= LOOP_READ_SIZE);
     net->server.reads_nothing = false;
     conn_resume(net->server.c);
     TURN_UNTIL(net, buf_len(&net->server.got) == total);

@@ -85,6 +85,29 @@ static void test_lingering_is_bounded(void **state)
     net_close(net);
 }
 
+/* A peer that reads nothing and says nothing: close_us for what was written, two fifths of it for the rest.
+ */
+static void test_patience(void **state)
+{
+    (void)state;
+    for (int unread = 0; unread < 2; unread++) {
+        struct net *net = net_open();
+        int raw = net_raw_client(net);
+        int before = count_fds();
+        size_t n = unread ? (size_t)16 * 1024 * 1024 : 1;
+        char *bytes = pattern_make(n);
+        loop_patience(net->l)->close_us = MS(200);
+        uint64_t start = clock_mono_us();
+        assert_true(conn_write(net->server.c, span_make(bytes, n)));
+        conn_close(&net->server.c, CONN_END_FLUSH);
+        TURN_UNTIL(net, count_fds() == before - 1);
+        assert_in_range(clock_mono_us() - start, unread ? MS(190) : MS(75), SECONDS(2));
+        free(bytes);
+        (void)close(raw);
+        net_close(net);
+    }
+}
+
 static void test_reset(void **state)
 {
     struct net *net = net_open();
@@ -151,9 +174,13 @@ static void test_peer_leaves_while_flushing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flush_while_the_peer_is_slow), cmocka_unit_test(test_lingering),
-        cmocka_unit_test(test_lingering_is_bounded),         cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_now_sends_nothing_more),       cmocka_unit_test(test_loop_ends_while_flushing),
+        cmocka_unit_test(test_flush_while_the_peer_is_slow),
+        cmocka_unit_test(test_lingering),
+        cmocka_unit_test(test_lingering_is_bounded),
+        cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_now_sends_nothing_more),
+        cmocka_unit_test(test_loop_ends_while_flushing),
         cmocka_unit_test(test_peer_leaves_while_flushing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

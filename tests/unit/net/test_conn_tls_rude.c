@@ -2,6 +2,8 @@
 /* TLS with clients that are slow, old, confused or hostile. */
 #include "tls_peer.h"
 
+#include <time.h>
+
 struct rude {
     struct authority a;
     struct tls_server *s;
@@ -305,25 +307,68 @@ static void test_flush_to_a_slow_peer(void **state)
     rude_close(&r);
 }
 
-static void test_renegotiation_is_refused(void **state)
+/* One client that asks for another handshake inside TLS 1.2; true: it is told no, and nothing else happens.
+ */
+static bool renegotiation_refused(struct rude *r)
 {
-    struct rude r = rude_open();
-    struct tls_peer t = tls_peer_join(r.net, r.s, TLS1_2_VERSION);
+    struct net *net = net_open();
+    struct tls_peer t = tls_peer_join(net, r->s, TLS1_2_VERSION);
     char seen[16];
-    (void)state;
-    assert_int_equal(tls_peer_handshake(r.net, &t), 1);
-    assert_int_equal(SSL_renegotiate(t.ssl), 1);
     int refused = 0;
+    assert_int_equal(tls_peer_handshake(net, &t), 1);
+    assert_int_equal(SSL_renegotiate(t.ssl), 1);
     for (int i = 0; i < 20 && !refused; i++) {
         ERR_clear_error();
         if (SSL_do_handshake(t.ssl) == 1)
             (void)SSL_read(t.ssl, seen, sizeof seen);
         refused = ERR_GET_REASON(ERR_peek_error()) == SSL_R_NO_RENEGOTIATION;
-        tls_peer_turn(r.net, &t);
+        tls_peer_turn(net, &t);
     }
-    assert_int_equal(refused, 1);
-    assert_int_equal(r.net->server.told[CONN_TLS], 1);
+    refused = refused && net->server.told[CONN_TLS] == 1;
     tls_peer_close(&t);
+    net_close(net);
+    return refused;
+}
+
+/* A hundred of them: what they cost is the hundred first handshakes, not a hundred more. */
+static void test_renegotiation_is_refused(void **state)
+{
+    struct rude r = rude_open();
+    (void)state;
+    clock_t before = clock();
+    for (int i = 0; i < 100; i++)
+        assert_true(renegotiation_refused(&r));
+    assert_in_range((clock() - before) / (CLOCKS_PER_SEC / 1000), 0, 5000);
+    rude_close(&r);
+}
+
+/* Server names with bytes that no library sends: NULs, an empty name, lengths that lie. */
+static void test_damaged_server_names(void **state)
+{
+    static char name[] = "zzzz.example.org";
+    const struct {
+        int at; /* of what is overwritten, from the name on; its length is the two bytes before */
+        char byte;
+    } damages[] = {{4, '\0'}, {15, '\0'},      {0, '\0'}, {-1, 0}, {-1, 15},
+                   {-1, 17},  {-1, (char)255}, {-2, 1},   {-3, 7}};
+    struct rude r = rude_open();
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(damages); i++) {
+        struct net *net = net_open();
+        struct tls_peer t = tls_peer_join(net, r.s, 0);
+        char hello[4096];
+        assert_int_equal(SSL_set_tlsext_host_name(t.ssl, name), 1);
+        assert_int_equal(SSL_do_handshake(t.ssl), -1);
+        int n = BIO_read(t.out, hello, sizeof hello);
+        char *found = n > 0 ? memmem(hello, (size_t)n, name, sizeof name - 1) : NULL;
+        assert_non_null(found);
+        found[damages[i].at] = damages[i].byte;
+        assert_int_equal(send(t.fd, hello, (size_t)n, 0), n);
+        TURN_UNTIL(net, net->server.told[CONN_CLOSED]);
+        assert_non_null(strstr(net->server.why, "TLS handshake: "));
+        tls_peer_close(&t);
+        net_close(net);
+    }
     rude_close(&r);
 }
 
@@ -383,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_close_notify_with_data),
         cmocka_unit_test(test_flush_to_a_slow_peer),
         cmocka_unit_test(test_renegotiation_is_refused),
+        cmocka_unit_test(test_damaged_server_names),
         cmocka_unit_test(test_key_update_flood),
         cmocka_unit_test(test_damaged_record),
     };

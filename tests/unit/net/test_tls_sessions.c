@@ -18,7 +18,8 @@ static struct tls_server *server_with(const struct identity *id, const char *con
     struct tls_ticket_keys k = keys_of(now, before);
     struct tls_pair p = pair_of(id, "test");
     char error[256];
-    struct tls_server *s = tls_server_create(&p, 1, span_of(context), &k, error, sizeof error);
+    struct tls_server_options o = {.pairs = &p, .pair_n = 1, .context = span_of(context), .keys = &k};
+    struct tls_server *s = tls_server_create(&o, error, sizeof error);
     assert_non_null(s);
     return s;
 }

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs every transcript of tests/transcripts on the bare engine: whole, byte by byte, and in slices of 7. See
- * the README there for the language. One cmocka test a file; a failure names file and line. */
+/* Runs every transcript of tests/transcripts on the bare engine, and every one again with the bytes of both
+ * parties cut in other places: byte by byte, in slices of 7, and at random. Each run must say, byte for byte,
+ * what the whole one said to either party. See the README there for the language. One cmocka test a file; a
+ * failure names file, line and cut.
+ *
+ * POSTERN_SEED=N begins the random cuts with seed N; POSTERN_LONG=1 makes many more of them. */
+#include "base/attr.h"
 #include "support/engine.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <glob.h>
 #include <setjmp.h>
@@ -11,20 +17,56 @@
 
 #include <cmocka.h>
 
+#define SEEDS      64
+#define SEEDS_LONG 2000
+
+/* How the bytes of a step are cut. */
+struct cut {
+    size_t slice;  /* 0: not at all */
+    uint32_t seed; /* not 0: at random instead */
+};
+
 struct script {
     const char *path;
     unsigned line;
-    size_t slice;
+    struct cut cut;
+    uint32_t random;
     bool whole_only;
     struct world w;
     struct buf client_segment, upstream_segment;
+    struct buf said; /* every line that a party got, in the order of the transcript */
     char offer[512];
 };
 
 static void fail_at(const struct script *s, const char *what, struct span got)
 {
-    fprintf(stderr, "%s:%u (slice %zu): %s; got: %.*s\n", s->path, s->line, s->slice, what, SPAN_FMT(got));
+    fprintf(stderr, "%s:%u (slice %zu, seed %u): %s; got: %.*s\n", s->path, s->line, s->cut.slice,
+            s->cut.seed, what, SPAN_FMT(got));
     fail();
+}
+
+/* ---- cuts ---- */
+
+/* Mostly a few bytes; sometimes many, or all that there is. */
+static size_t random_piece(struct script *s, size_t left)
+{
+    static const size_t most[] = {1, 2, 3, 5, 20, 200};
+    s->random = s->random * 1664525u + 1013904223u;
+    size_t choice = (s->random >> 8) % (COUNT_OF(most) + 1);
+    return choice < COUNT_OF(most) ? 1 + (s->random >> 12) % most[choice] : left;
+}
+
+static void feed(struct script *s, bool from_client, struct span bytes)
+{
+    while (bytes.n) {
+        size_t n = s->cut.seed ? random_piece(s, bytes.n) : s->cut.slice ? s->cut.slice : bytes.n;
+        struct span piece = span_head(bytes, n);
+        bytes = span_skip(bytes, piece.n);
+        if (from_client)
+            world_client(&s->w, piece, 0);
+        else
+            world_upstream(&s->w, piece, 0);
+    }
 }
 
 /* ---- text ---- */
@@ -74,6 +116,7 @@ static void expect_line(struct script *s, struct buf *from, const char *pattern)
         fail_at(s, pattern, buf_span(from));
     if (fnmatch(pattern, line, 0) != 0)
         fail_at(s, pattern, span_of(line));
+    assert_true(buf_printf(&s->said, "%c %s\n", from == &s->w.to_client ? 'C' : 'U', line));
 }
 
 /* ---- steps ---- */
@@ -84,8 +127,8 @@ static void step_hello(struct script *s)
     char text[700] = "";
     if (!s->w.leg)
         fail_at(s, "a connection to the server", SPAN_NONE);
-    world_upstream(&s->w, SPAN_LIT("220 up.test ESMTP\r\n"), s->slice);
-    expect_line(s, &s->w.to_upstream, "EHLO *");
+    feed(s, false, SPAN_LIT("220 up.test ESMTP\r\n"));
+    expect_line(s, &s->w.to_upstream, "?HLO *");
     size_t n = (size_t)snprintf(text, sizeof(text), "250%cup.test\r\n", at.n ? '-' : ' ');
     while (at.n) {
         size_t word = span_find(at, ' ');
@@ -98,28 +141,18 @@ static void step_hello(struct script *s)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "250%c%s\r\n", last ? ' ' : '-', keyword);
         at = span_skip(at, word + 1);
     }
-    world_upstream(&s->w, span_make(text, n), s->slice);
+    feed(s, false, span_make(text, n));
 }
 
-static void step_client_says(struct script *s, const char *text, bool more)
+static void step_says(struct script *s, bool is_client, const char *text, bool more)
 {
-    add_line(&s->client_segment, text);
+    struct buf *waiting = is_client ? &s->client_segment : &s->upstream_segment;
+    add_line(waiting, text);
     if (more)
         return;
-    struct buf segment = s->client_segment;
-    s->client_segment = (struct buf){0};
-    world_client(&s->w, buf_span(&segment), s->slice);
-    buf_free(&segment);
-}
-
-static void step_upstream_says(struct script *s, const char *text, bool more)
-{
-    add_line(&s->upstream_segment, text);
-    if (more)
-        return;
-    struct buf segment = s->upstream_segment;
-    s->upstream_segment = (struct buf){0};
-    world_upstream(&s->w, buf_span(&segment), s->slice);
+    struct buf segment = *waiting;
+    *waiting = (struct buf){0};
+    feed(s, is_client, buf_span(&segment));
     buf_free(&segment);
 }
 
@@ -150,9 +183,9 @@ static void run_step(struct script *s, const char *line)
 {
     const char *rest;
     if (starts(line, "C> ", &rest) || starts(line, "C>> ", &rest))
-        step_client_says(s, rest, line[2] == '>');
+        step_says(s, true, rest, line[2] == '>');
     else if (starts(line, "U> ", &rest) || starts(line, "U>> ", &rest))
-        step_upstream_says(s, rest, line[2] == '>');
+        step_says(s, false, rest, line[2] == '>');
     else if (starts(line, "C< EOF", &rest) || starts(line, "U< EOF", &rest))
         step_eof(s, line[0] == 'C');
     else if (starts(line, "C< ", &rest))
@@ -178,25 +211,79 @@ static void run_step(struct script *s, const char *line)
     world_bury(&s->w);
 }
 
+static bool take_limit(struct script *s, const char *line)
+{
+    struct session_limits *l = &s->w.policy.limits;
+    const struct {
+        const char *name;
+        uint32_t *small;
+        uint64_t *large;
+    } limits[] = {
+        {"recipients ", &l->recipients, NULL}, {"errors ", &l->errors, NULL},
+        {"commands ", &l->commands, NULL},     {"pipelined ", &l->pipelined, NULL},
+        {"message ", NULL, &l->message_bytes}, {"hold ", NULL, &l->hold},
+    };
+    const char *number;
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        if (!starts(line, limits[i].name, &number))
+            continue;
+        if (limits[i].small)
+            *limits[i].small = (uint32_t)strtoul(number, NULL, 10);
+        else
+            *limits[i].large = strtoull(number, NULL, 10);
+        return true;
+    }
+    return false;
+}
+
+static bool take_query(struct script *s, const char *line)
+{
+    static const char *const policies[] = {[SESSION_QUERY_REFUSE] = "refuse",
+                                           [SESSION_QUERY_RELAY] = "relay",
+                                           [SESSION_QUERY_ANSWER] = "answer"};
+    const char *policy;
+    enum session_query *query = starts(line, "vrfy ", &policy)   ? &s->w.policy.vrfy
+                                : starts(line, "expn ", &policy) ? &s->w.policy.expn
+                                : starts(line, "etrn ", &policy) ? &s->w.policy.etrn
+                                                                 : NULL;
+    for (size_t i = 0; i < COUNT_OF(policies) && query; i++)
+        if (strcmp(policy, policies[i]) == 0)
+            *query = (enum session_query)i;
+    return query != NULL;
+}
+
+/* The network of the client. */
+static const struct network here_list[] = {
+    {.ip = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2}, .bits = 96 + 24}};
+static const struct networks here = {here_list, 1};
+
 static void take_option(struct script *s, const char *line)
 {
     const char *rest;
+    if (take_limit(s, line) || take_query(s, line))
+        return;
     if (starts(line, "nosync", &rest))
         s->w.policy.enforce_sync = false;
+    else if (starts(line, "lenient_sync", &rest))
+        s->w.policy.lenient_sync = here;
+    else if (starts(line, "lenient_newlines", &rest))
+        s->w.policy.normalize_for = here;
     else if (starts(line, "normalize", &rest))
         s->w.policy.normalize_newlines = true;
     else if (starts(line, "starttls", &rest))
         s->w.policy.offer_starttls = true;
     else if (starts(line, "auth_clear", &rest))
         s->w.policy.auth_needs_tls = false;
+    else if (starts(line, "relay", &rest))
+        s->w.policy.eager = s->w.policy.relay_greeting = s->w.leg_config.relay = true;
     else if (starts(line, "whole", &rest))
         s->whole_only = true;
-    else if (starts(line, "recipients ", &rest))
-        s->w.policy.limits.recipients = (uint32_t)strtoul(rest, NULL, 10);
-    else if (starts(line, "errors ", &rest))
-        s->w.policy.limits.errors = (uint32_t)strtoul(rest, NULL, 10);
-    else if (starts(line, "message ", &rest))
-        s->w.policy.limits.message_bytes = strtoull(rest, NULL, 10);
+    else if (starts(line, "lmtp", &rest))
+        s->w.leg_config.lmtp = true;
+    else if (starts(line, "bdat_always", &rest))
+        s->w.leg_config.chunking = UPLEG_CHUNKS_ALWAYS;
+    else if (starts(line, "nochunking", &rest))
+        s->w.policy.offer_chunking = false;
     else if (starts(line, "offer", &rest))
         (void)snprintf(s->offer, sizeof(s->offer), "%s", *rest ? rest + 1 : "");
     else
@@ -207,6 +294,7 @@ static void set_offer(struct script *s)
 {
     struct span at = span_of(s->offer);
     memset(&s->w.offer, 0, sizeof(s->w.offer));
+    s->w.offer.caps = s->w.leg_config.lmtp ? CAP_PRDR : 0;
     while (at.n) {
         char keyword[64];
         size_t word = span_find(at, ' ');
@@ -219,10 +307,25 @@ static void set_offer(struct script *s)
     }
 }
 
-/* false: this transcript is not for this slicing. */
-static bool run_script(const char *path, size_t slice)
+/* The first step: the options are known. */
+static void begin(struct script *s)
 {
-    struct script s = {.path = path, .slice = slice};
+    set_offer(s);
+    world_begin(&s->w);
+}
+
+static void end(struct script *s)
+{
+    if (buf_len(&s->w.to_client))
+        fail_at(s, "nothing more for the client", buf_span(&s->w.to_client));
+    world_end(&s->w);
+    assert_int_equal(s->w.policies_out, 0);
+}
+
+/* What the parties got goes to *said_r, which the caller frees. false: this transcript is not to be cut. */
+static bool run_script(const char *path, struct cut cut, struct buf *said_r)
+{
+    struct script s = {.path = path, .cut = cut, .random = cut.seed};
     char line[4096];
     bool begun = false;
     FILE *f = fopen(path, "r");
@@ -239,32 +342,59 @@ static bool run_script(const char *path, size_t slice)
             take_option(&s, line + 7);
             continue;
         }
-        if (s.whole_only && slice)
+        if (s.whole_only && (cut.slice || cut.seed))
             break;
-        if (!begun) {
-            set_offer(&s);
-            world_begin(&s.w);
-            begun = true;
-        }
+        if (!begun)
+            begin(&s);
+        begun = true;
         run_step(&s, line);
     }
     (void)fclose(f);
-    if (begun) {
-        if (buf_len(&s.w.to_client))
-            fail_at(&s, "nothing more for the client", buf_span(&s.w.to_client));
-        world_end(&s.w);
-        assert_int_equal(s.w.policies_out, 0);
-    }
+    if (begun)
+        end(&s);
+    *said_r = s.said;
     return begun;
+}
+
+/* false: this transcript is not to be cut. */
+static bool same_when_cut(const char *path, struct cut cut, struct span whole)
+{
+    struct buf said;
+    if (!run_script(path, cut, &said))
+        return false;
+    bool same = span_eq(buf_span(&said), whole);
+    if (!same)
+        fprintf(stderr, "%s (slice %zu, seed %u) said\n%.*sbut whole it said\n%.*s", path, cut.slice,
+                cut.seed, SPAN_FMT(buf_span(&said)), SPAN_FMT(whole));
+    buf_free(&said);
+    assert_true(same);
+    return true;
+}
+
+/* A number from the environment, or the default. */
+static uint32_t number_from(const char *name, uint32_t otherwise)
+{
+    const char *text = getenv(name);
+    errno = 0;
+    unsigned long n = text && *text ? strtoul(text, NULL, 10) : otherwise;
+    assert_true(!errno && n && n <= UINT32_MAX - SEEDS_LONG);
+    return (uint32_t)n;
 }
 
 static void test_transcript(void **state)
 {
+    static const size_t slices[] = {1, 7};
     const char *path = *state;
-    const size_t slices[] = {0, 1, 7};
-    for (size_t i = 0; i < 3; i++)
-        if (!run_script(path, slices[i]))
-            break;
+    struct buf whole;
+    uint32_t first = number_from("POSTERN_SEED", 1);
+    uint32_t seeds = getenv("POSTERN_LONG") ? SEEDS_LONG : SEEDS;
+    assert_true(run_script(path, (struct cut){0}, &whole));
+    bool cuts = true;
+    for (size_t i = 0; i < COUNT_OF(slices) && cuts; i++)
+        cuts = same_when_cut(path, (struct cut){.slice = slices[i]}, buf_span(&whole));
+    for (uint32_t i = 0; i < seeds && cuts; i++)
+        cuts = same_when_cut(path, (struct cut){.seed = first + i}, buf_span(&whole));
+    buf_free(&whole);
 }
 
 int main(void)

@@ -37,8 +37,15 @@ static const struct expected table[] = {
     ROW("NOOP a b", COMMAND_OK, VERB_NOOP, "a b"),
     ROW("HELP mail", COMMAND_OK, VERB_HELP, "mail"),
     ROW("VRFY <\xc3\xbc@x.test>", COMMAND_OK, VERB_VRFY, "<\xc3\xbc@x.test>"), /* CP-18 */
-    ROW("ETRN x", COMMAND_UNKNOWN, VERB_ETRN, "x"),
-    ROW("BDAT 1 LAST", COMMAND_UNKNOWN, VERB_BDAT, "1 LAST"),
+    ROW("VRFY", COMMAND_OK, VERB_VRFY, ""), /* what becomes of them is policy */
+    ROW("EXPN list", COMMAND_OK, VERB_EXPN, "list"),
+    ROW("ETRN @x.test", COMMAND_OK, VERB_ETRN, "@x.test"),
+    ROW("ETRN a\x01", COMMAND_SYNTAX, VERB_ETRN, "a\x01"),
+    ROW("TURN", COMMAND_UNKNOWN, VERB_TURN, ""),
+    ROW("ATRN x", COMMAND_UNKNOWN, VERB_ATRN, "x"),
+    ROW("BURL x LAST", COMMAND_UNKNOWN, VERB_BURL, "x LAST"),
+    ROW("XCLIENT ADDR=1.2.3.4", COMMAND_UNKNOWN, VERB_XCLIENT, "ADDR=1.2.3.4"),
+    ROW("BDAT 1 LAST", COMMAND_OK, VERB_BDAT, "1 LAST"),
     ROW("XYZZY", COMMAND_UNKNOWN, VERB_UNKNOWN, ""),
     ROW("LHLO x", COMMAND_UNKNOWN, VERB_UNKNOWN, "x"),
     ROW("MAILX a", COMMAND_UNKNOWN, VERB_UNKNOWN, "a"),

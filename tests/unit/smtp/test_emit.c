@@ -12,7 +12,7 @@ static struct buf emit(struct span content, size_t step, size_t room)
 {
     struct buf wire = {0};
     struct data_emitter e;
-    data_emitter_init(&e);
+    data_emitter_init(&e, DATA_DOTS);
     while (content.n) {
         struct span piece = span_head(content, step);
         content = span_skip(content, piece.n);
@@ -62,7 +62,7 @@ static void a_room_of_less_than_two_takes_nothing_wrong(void **state)
     struct buf wire = {0};
     struct data_emitter e;
     struct span content = SPAN_LIT("ab");
-    data_emitter_init(&e);
+    data_emitter_init(&e, DATA_DOTS);
     assert_true(data_emit(&e, &content, &wire, 1));
     assert_true(data_emit(&e, &content, &wire, 0));
     assert_int_equal(buf_len(&wire), 0);
@@ -79,7 +79,7 @@ static void check_round_trip(struct span content, size_t step, size_t room)
     struct span want = wire_normal(content, normal), in = buf_span(&wire), piece;
     struct data_decoder d;
     size_t n = 0;
-    data_decoder_init(&d, false);
+    data_decoder_init(&d, DATA_DOTS, false);
     enum data_result r;
     while ((r = data_decode(&d, &in, &piece)) == DATA_CONTENT) {
         memcpy(back + n, piece.p, piece.n);

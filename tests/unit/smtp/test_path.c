@@ -18,6 +18,8 @@ static const struct good taken[] = {
     {PATH_FROM, "FROM:<>\tRET=HDRS", "<>", "", "", "", "RET=HDRS"},
     {PATH_TO, "TO:<postmaster>", "<postmaster>", "postmaster", "postmaster", "", ""}, /* CP-22 */
     {PATH_TO, "TO:<Postmaster@x>", "<Postmaster@x>", "Postmaster@x", "Postmaster", "x", ""},
+    {PATH_FROM, "FROM:a@b SIZE=1", "a@b", "a@b", "a", "b", "SIZE=1"},
+    {PATH_TO, "TO: \"a b\"@[1.2.3.4]", "\"a b\"@[1.2.3.4]", "\"a b\"@[1.2.3.4]", "\"a b\"", "[1.2.3.4]", ""},
     {PATH_FROM, "FROM:<root>", "<root>", "root", "root", "", ""},
     {PATH_TO, "TO:<\"\"@x.test>", "<\"\"@x.test>", "\"\"@x.test", "\"\"", "x.test", ""},
     {PATH_TO, "TO:<\"a b\"@x>", "<\"a b\"@x>", "\"a b\"@x", "\"a b\"", "x", ""},
@@ -51,7 +53,7 @@ static void paths_that_are_taken(void **state)
         const struct good *g = &taken[i];
         struct path p;
         struct span rest;
-        enum path_error e = path_parse(span_of(g->arg), g->kind, &p, &rest);
+        enum path_error e = path_parse(span_of(g->arg), g->kind, PATH_LOCAL_MAX, &p, &rest);
         if (e != PATH_OK)
             fail_msg("\"%s\" is refused: %d", g->arg, (int)e);
         assert_spans_eq(p.whole, span_of(g->whole));
@@ -75,7 +77,10 @@ static const struct bad refused[] = {
     {"TO :<a@b>", PATH_NO_KEYWORD}, /* CP-21 */
     {"TO<a@b>", PATH_NO_KEYWORD},
     {"TO:", PATH_SYNTAX},
-    {"TO:a@b", PATH_SYNTAX},
+    {"TO:a", PATH_SYNTAX}, /* without brackets only with a domain */
+    {"TO:a@b>", PATH_SYNTAX},
+    {"TO:@r:a@b", PATH_SYNTAX},
+    {"FROM:SIZE=1", PATH_NO_KEYWORD},
     {"TO:<a@b", PATH_SYNTAX},
     {"TO:<<a@b>", PATH_SYNTAX},
     {"TO:<<a>>", PATH_SYNTAX},
@@ -127,14 +132,15 @@ static void paths_that_are_refused(void **state)
     for (size_t i = 0; i < COUNT_OF(refused); i++) {
         struct path p;
         struct span rest;
-        enum path_error e = path_parse(span_of(refused[i].arg), PATH_TO, &p, &rest);
+        enum path_error e = path_parse(span_of(refused[i].arg), PATH_TO, PATH_LOCAL_MAX, &p, &rest);
         if (e != refused[i].error)
             fail_msg("\"%s\": %d instead of %d", refused[i].arg, (int)e, (int)refused[i].error);
     }
     struct path p;
     struct span rest;
-    assert_int_equal(path_parse(SPAN_LIT("TO:<a\0b@x>"), PATH_TO, &p, &rest), PATH_SYNTAX);
-    assert_int_equal(path_parse(SPAN_LIT("TO:<u@[1.2.3.4\0]>"), PATH_TO, &p, &rest), PATH_SYNTAX);
+    assert_int_equal(path_parse(SPAN_LIT("TO:<a\0b@x>"), PATH_TO, PATH_LOCAL_MAX, &p, &rest), PATH_SYNTAX);
+    assert_int_equal(path_parse(SPAN_LIT("TO:<u@[1.2.3.4\0]>"), PATH_TO, PATH_LOCAL_MAX, &p, &rest),
+                     PATH_SYNTAX);
 }
 
 /* "TO:<" local "@" labels of 63 and a last one ">", with the lengths asked for. */
@@ -150,7 +156,7 @@ static enum path_error with_lengths(size_t local, size_t domain, size_t label)
     arg[n++] = '>';
     struct path p;
     struct span rest;
-    return path_parse(span_make(arg, n), PATH_TO, &p, &rest);
+    return path_parse(span_make(arg, n), PATH_TO, PATH_LOCAL_MAX, &p, &rest);
 }
 
 static void lengths(void **state) /* CP-24 */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* One message, a reply for each recipient: LMTP (RFC 2033 4.2) and PRDR (draft-hall-prdr).
+ *
+ *   server            client asked with PRDR         client did not
+ *   LMTP, n replies   353, the n, a final one        one reply, folded
+ *   353, n, final     passed on                      (is not asked for)
+ *
+ * Folding may not lie. All alike: the server's own words. Else some have the message and some have not, and
+ * one reply can say only one thing: 4yz when any recipient may be tried again (those that have it get it
+ * twice), 5yz when none may (the sender is told who has it not). Never 2yz, which would lose mail in silence.
+ *
+ * What is collected is the transaction's. */
+#include "session/internal.h"
+
+static bool collect(struct session *s, unsigned code, struct span bytes)
+{
+    struct tx *t = s->tx;
+    size_t at = 0;
+    struct span text;
+    if (!t->each)
+        t->each = arena_alloc(t->arena, s->view.rcpt_count * sizeof(*t->each));
+    if (!t->each || !reply_next_line(bytes, &at, &text) || (t->prdr && !buf_append(&t->each_bytes, bytes)))
+        return false;
+    t->each[t->each_n++] = (struct rcpt_reply){code, arena_span(t->arena, text)};
+    return true;
+}
+
+/* No memory to say it: nothing is said, and the client hears that the connection is gone. */
+static bool fall_silent(struct session *s, struct span *bytes)
+{
+    s->first->closes = true;
+    *bytes = SPAN_NONE;
+    return true;
+}
+
+static size_t count_class(const struct tx *t, unsigned class)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->each_n; i++)
+        n += t->each[i].code / 100 == class;
+    return n;
+}
+
+/* The first reply of the class, which there is. */
+static const struct rcpt_reply *first_of(const struct tx *t, unsigned class)
+{
+    size_t i = 0;
+    while (i + 1 < t->each_n && t->each[i].code / 100 != class)
+        i++;
+    return &t->each[i];
+}
+
+/* The line of a folded reply for one recipient, and what the server said of it. */
+static bool print_recipient(struct buf *b, struct span rcpt, const struct rcpt_reply *r)
+{
+    return buf_printf(b, "\n<%.*s>: %u %.*s", SPAN_FMT(rcpt), r->code, SPAN_FMT(r->text));
+}
+
+static bool print_mixed(struct session *s, struct buf *out, unsigned code)
+{
+    const struct tx *t = s->tx;
+    struct buf text = {0};
+    bool ok = buf_printf(&text, "Not all recipients have the message");
+    for (size_t i = 0; i < t->each_n && ok; i++)
+        ok = print_recipient(&text, s->view.rcpts[i], &t->each[i]);
+    ok = ok &&
+         reply_print(out, code, code / 100 == 4 ? SPAN_LIT("4.2.0") : SPAN_LIT("5.2.0"), buf_span(&text));
+    buf_free(&text);
+    return ok;
+}
+
+/* For a client that did not ask: one reply for all. */
+static bool fold(struct session *s, unsigned *code, struct span *bytes)
+{
+    struct tx *t = s->tx;
+    size_t good = count_class(t, 2);
+    unsigned worst = count_class(t, 4) ? 4 : 5;
+    if (good == t->each_n || t->each_n == 1)
+        return true; /* the last one stands for all */
+    const struct rcpt_reply *r = first_of(t, worst);
+    *code = r->code;
+    if (!print_mixed(s, &t->each_bytes, *code))
+        return false;
+    *bytes = buf_span(&t->each_bytes);
+    return true;
+}
+
+/* For a client that asked: the final reply behind theirs is 250 when anybody has the message. */
+static bool answer_each(struct session *s, unsigned *code, struct span *bytes)
+{
+    struct tx *t = s->tx;
+    struct buf all = {0};
+    bool any = count_class(t, 2) > 0;
+    unsigned final = any ? 250 : first_of(t, count_class(t, 4) ? 4 : 5)->code;
+    bool ok = reply_print(&all, 353, SPAN_NONE, SPAN_LIT("Replies for each recipient follow")) &&
+              buf_append(&all, buf_span(&t->each_bytes)) &&
+              reply_print(&all, final, SPAN_NONE,
+                          any ? SPAN_LIT("Delivered as said") : SPAN_LIT("No recipient has the message"));
+    if (ok) {
+        buf_free(&t->each_bytes);
+        t->each_bytes = all;
+        *code = final;
+        *bytes = buf_span(&t->each_bytes);
+    } else {
+        buf_free(&all);
+    }
+    return ok;
+}
+
+static void note(struct session *s)
+{
+    struct tx *t = s->tx;
+    char text[80];
+    int n =
+        snprintf(text, sizeof(text), "%zu of %zu recipients have the message", count_class(t, 2), t->each_n);
+    struct span copy = arena_span(t->arena, span_make(text, n > 0 ? (size_t)n + 1 : 0));
+    t->note = copy.n ? copy.p : NULL;
+}
+
+static bool fold_lmtp(struct session *s, unsigned *code, struct span *bytes)
+{
+    struct tx *t = s->tx;
+    if (t->each_n < s->view.rcpt_count)
+        return false;
+    note(s);
+    return (t->prdr ? answer_each(s, code, bytes) : fold(s, code, bytes)) || fall_silent(s, bytes);
+}
+
+/* 353, then one reply for each recipient, then the last word: passed on together. */
+static bool gather_prdr(struct session *s, enum upleg_kind kind, unsigned code, struct span *bytes)
+{
+    struct tx *t = s->tx;
+    if (kind == UPLEG_PRDR && code / 100 != 3)
+        return true; /* the server had one for all */
+    bool more = kind == UPLEG_PRDR || upleg_owed(s->leg) > 0;
+    if (!buf_append(&t->each_bytes, *bytes) ||
+        (kind == UPLEG_PRDR && !upleg_expect(s->leg, s->view.rcpt_count + 1, t)))
+        return fall_silent(s, bytes);
+    *bytes = buf_span(&t->each_bytes);
+    return !more;
+}
+
+/* Takes a reply to the end of the message. true: it was the last, and *code and *bytes are for the client. */
+bool recipients_fold(struct session *s, enum upleg_kind kind, unsigned *code, struct span *bytes)
+{
+    struct tx *t = s->tx;
+    if (upleg_lmtp(s->leg))
+        return collect(s, *code, *bytes) ? fold_lmtp(s, code, bytes) : fall_silent(s, bytes);
+    return !t->prdr || gather_prdr(s, kind, *code, bytes);
+}

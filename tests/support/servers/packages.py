@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Debian packages that tests use without installing them: downloaded by apt, unpacked into a cache.
+
+    unpacked("exim4-daemon-light")  -> the folder in which usr/sbin/exim4 is
+
+Mail servers conflict with each other as packages, and start services where they are installed; as folders they do
+neither. The cache is ${XDG_CACHE_HOME:-~/.cache}/postern-tests; a folder in it is complete when it has its name,
+and a lock keeps two runs of the tests from filling it at once. It is safe to delete. No file in it is set-uid.
+"""
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+
+def cache():
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    path = pathlib.Path(base) / "postern-tests"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked():
+    with open(cache() / "lock", "wb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def run(*words, cwd=None):
+    done = subprocess.run(words, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def download(package, folder):
+    """Into the folder; when apt knows no such file (any more), after an update of its lists."""
+    try:
+        run("apt-get", "download", "-q", package, cwd=folder)
+    except RuntimeError:
+        run("apt-get", "update", "-q")
+        run("apt-get", "download", "-q", package, cwd=folder)
+    return next(pathlib.Path(folder).glob("*.deb"))
+
+
+def unpacked(package):
+    target = cache() / package
+    with locked():
+        if not target.exists():
+            work = tempfile.mkdtemp(prefix=".new-", dir=cache())
+            try:
+                archive = download(package, work)
+                run("dpkg", "-x", str(archive), f"{work}/root")
+                run("chmod", "-R", "ug-s", f"{work}/root")
+                os.rename(f"{work}/root", target)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def environment(package, seen_at):
+    """The environment of a program that needs the package's libraries, when its folder is seen at that path."""
+    root = unpacked(package)
+    folders = sorted({f"{seen_at}/{p.parent.relative_to(root)}" for p in root.rglob("*.so*")})
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(folders)}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* The settings of TLS that need each other: pins, certificates of clients, mirror. */
+#include "conf/pin.h"
+#include "fake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define HEX    "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865"
+#define BASE64 "Q1WkaxnTSNwvV8BG+O9j1FOOu5NgAPPJ7pVKJ0YN2GU="
+#define ZEROES "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+static void test_pins(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "x",
+        (HEX "0"),
+        (HEX ":"),
+        "g355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
+        (BASE64 "="),
+        (ZEROES "B"),
+        (ZEROES "=="),
+        ("*" ZEROES),
+        "Q1WkaxnTSNwvV8BG-O9j1FOOu5NgAPPJ7pVKJ0YN2GU=", /* the alphabet of addresses in the web */
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=", /* bits behind the last */
+    };
+    unsigned char a[CONF_PIN], b[CONF_PIN], c[CONF_PIN];
+    (void)state;
+    assert_true(pin_parse(SPAN_LIT(HEX), a));
+    assert_true(pin_parse(SPAN_LIT(BASE64), b));
+    assert_true(pin_parse(span_head(SPAN_LIT(BASE64), 43), c));
+    assert_int_equal(a[0], 0x43);
+    assert_int_equal(a[31], 0x65);
+    assert_memory_equal(a, b, CONF_PIN);
+    assert_memory_equal(a, c, CONF_PIN);
+    assert_true(pin_parse(SPAN_LIT("4355A46B19D348DC2F57C046F8EF63D4538EBB936000F3C9EE954A27460DD865"), c));
+    assert_memory_equal(a, c, CONF_PIN);
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_false(pin_parse(span_of(bad[i]), a));
+}
+
+static void load(struct loaded *l, const char *listener, const char *upstream)
+{
+    char text[2048];
+    int n = snprintf(text, sizeof text,
+                     "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open%s } }\n"
+                     "upstreams: { mta: { servers: 'a.test:25'%s } }\n"
+                     "policies: { open: { filters: [] } }\n"
+                     "certificates: { own: { certificate: /c.pem, key: /k.pem } }\n",
+                     listener, upstream);
+    assert_in_range(n, 1, sizeof text - 1);
+    load_text(l, text);
+}
+
+static void test_upstream(void **state)
+{
+    struct loaded l;
+    (void)state;
+    load(&l, "", ", tls: required, tls_min: 1.3, certificate: own, verify: { pin: [" HEX ", '" BASE64 "'] }");
+    assert_string_equal(l.report, "");
+    const struct conf_upstream *u = &l.conf->upstreams[0];
+    assert_false(u->verify); /* the pin alone */
+    assert_int_equal(u->pin_count, 2);
+    assert_memory_equal(u->pins[0], u->pins[1], CONF_PIN);
+    assert_string_equal(u->certificate->certificate, "/c.pem");
+    assert_int_equal(u->tls_min, CONF_TLS_13);
+    unload(&l);
+    load(&l, "", ", tls: required, verify: { pin: " HEX ", name: b.test }");
+    assert_string_equal(l.report, "");
+    assert_true(l.conf->upstreams[0].verify); /* both */
+    assert_int_equal(l.conf->upstreams[0].pin_count, 1);
+    assert_null(l.conf->upstreams[0].certificate);
+    assert_int_equal(l.conf->upstreams[0].tls_min, CONF_TLS_12);
+    unload(&l);
+}
+
+static void test_listener(void **state)
+{
+    struct loaded l;
+    (void)state;
+    load(&l,
+         ", tls: starttls, certificate: own, client_certificate: require, client_ca: ca.pem, tls_min: '1.3'",
+         "");
+    assert_string_equal(l.report, "");
+    const struct conf_listener *in = &l.conf->listeners[0];
+    assert_int_equal(in->client_certificate, CONF_ASK_REQUIRE);
+    assert_string_equal(in->client_ca, "/etc/p/ca.pem");
+    assert_int_equal(in->tls_min, CONF_TLS_13);
+    unload(&l);
+    load(&l, ", tls: mirror, certificate: own", ", tls: opportunistic");
+    assert_string_equal(l.report, "");
+    assert_int_equal(l.conf->listeners[0].tls, CONF_TLS_MIRROR);
+    assert_int_equal(l.conf->listeners[0].client_certificate, CONF_ASK_NONE);
+    unload(&l);
+}
+
+static void test_what_does_not_fit(void **state)
+{
+    static const struct {
+        const char *listener, *upstream, *report;
+    } cases[] = {
+        {", tls: starttls, certificate: own, client_certificate: request", "",
+         "error: 'client_certificate: request' needs 'client_ca': whose certificates are good?"},
+        {", tls: starttls, certificate: own, client_ca: ca.pem", "",
+         "warning: 'client_ca' has no effect with 'client_certificate: none'"},
+        {", client_ca: ca.pem, client_certificate: require", "",
+         "warning: 'client_certificate' has no effect with 'tls: none'"},
+        {", tls: mirror, certificate: own", "",
+         "error: 'tls: mirror' needs TLS with the upstream, but 'mta' has 'tls: none': set it to "
+         "opportunistic, "
+         "required or implicit"},
+        {", tls: mirror", ", tls: opportunistic",
+         "error: listener 'in' has 'tls: mirror' but no 'certificate'"},
+        {", tls_min: 1.1", "", "error: 'tls_min' is '1.1', but must be one of 1.2, 1.3"},
+        {"", ", tls: required, verify: { pin: abc }",
+         "error: 'abc' must be the SHA-256 of a public key: 64 hexadecimal digits, or 44 characters of "
+         "base64"},
+        {"", ", tls: required, certificate: won",
+         "error: certificate 'won' is not defined; did you mean 'own'?"},
+        {"", ", certificate: own", "warning: 'certificate' has no effect with 'tls: none'"},
+        {"", ", verify: { pin: " HEX " }", "warning: 'verify' has no effect with 'tls: none'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct loaded l;
+        load(&l, cases[i].listener, cases[i].upstream);
+        if (!strstr(l.report, cases[i].report))
+            fail_msg("case %zu: wanted \"%s\", got \"%s\"", i, cases[i].report, l.report);
+        assert_int_equal(l.conf == NULL, cases[i].report[0] == 'e');
+        unload(&l);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_upstream),
+        cmocka_unit_test(test_listener),
+        cmocka_unit_test(test_what_does_not_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
