@@ -270,6 +270,8 @@ static void build_listener(struct builder *b, const struct conf_node *block, str
     l->tls = (enum conf_tls)build_number(block, "tls");
     l->bare_newline = (enum conf_bare)build_number(block, "bare_newline");
     l->intercept = (enum conf_intercept)build_number(block, "intercept");
+    l->trust_proxy = build_networks(b, node_good(block, "trust_proxy"));
+    l->trust_xclient = build_networks(b, node_good(block, "trust_xclient"));
     l->chunking = build_number(block, "chunking") != 0;
     l->auth_needs_tls = build_number(block, "auth_needs_tls") != 0;
     l->enforce_sync = build_number(block, "enforce_sync") != 0;

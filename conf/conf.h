@@ -42,7 +42,14 @@ enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_REQUIRED, CONF_TLS_IM
 enum conf_upstream_tls { CONF_UP_NONE, CONF_UP_OPPORTUNISTIC, CONF_UP_REQUIRED, CONF_UP_IMPLICIT };
 enum conf_tls_min { CONF_TLS_12, CONF_TLS_13 };
 enum conf_ask { CONF_ASK_NONE, CONF_ASK_REQUEST, CONF_ASK_REQUIRE };
-enum conf_identity { CONF_IDENTITY_AUTO, CONF_IDENTITY_NONE };
+enum conf_identity {
+    CONF_IDENTITY_AUTO,
+    CONF_IDENTITY_NONE,
+    CONF_IDENTITY_XCLIENT,
+    CONF_IDENTITY_XFORWARD,
+    CONF_IDENTITY_PROXY_V1,
+    CONF_IDENTITY_PROXY_V2
+};
 enum conf_connect { CONF_LATE, CONF_EAGER };
 enum conf_on_error { CONF_ON_ERROR_TEMPFAIL, CONF_ON_ERROR_ACCEPT, CONF_ON_ERROR_REJECT };
 enum conf_intercept { CONF_INTERCEPT_NONE, CONF_INTERCEPT_REDIRECT };
@@ -118,8 +125,9 @@ struct conf_listener {
     struct networks allow, deny; /* of intercepted destinations; none in `allow`: all that `deny` has not */
     enum conf_bare bare_newline;
     bool auth_needs_tls; /* default yes: AUTH is neither offered nor taken in the clear */
-    bool chunking;       /* default yes: CHUNKING is offered */
-    bool enforce_sync;   /* default yes: who talks before its turn (RFC 2920) gets 554 */
+    struct networks trust_proxy, trust_xclient;
+    bool chunking;     /* default yes: CHUNKING is offered */
+    bool enforce_sync; /* default yes: who talks before its turn (RFC 2920) gets 554 */
     struct networks lenient_sync, normalize_newlines; /* clients for whom the two above do not hold */
     enum conf_query vrfy, expn, etrn;
     const struct postern_node *at;
@@ -157,6 +165,7 @@ struct conf_timeouts {
     uint64_t command;           /* 5 min: the client's next command */
     uint64_t content;           /* 3 min: the client's next piece of content */
     uint64_t greeting;          /* 10 s: the client's greeting while nothing is known of the upstream */
+    uint64_t proxy_header;      /* 10 s */
     uint64_t tls_handshake;     /* 30 s, both legs */
     uint64_t upstream_connect;  /* 30 s */
     uint64_t upstream_greeting; /* 2 min */

@@ -112,10 +112,13 @@ static const struct postern_option listener_options[] = {
      "EXPN: 502 (refuse), or the upstream's answer (relay)."},
     {"etrn", POSTERN_ENUM, 0, "refuse", NO_RANGE, "refuse|relay", NULL,
      "ETRN: 502 (refuse), or the upstream's answer (relay)."},
-    {"trust_proxy", POSTERN_STRING, POSTERN_LIST | CONF_LATER, "[]", NO_RANGE, NULL, NULL,
-     "Networks that may, and must, speak the PROXY protocol."},
-    {"trust_xclient", POSTERN_STRING, POSTERN_LIST | CONF_LATER, "[]", NO_RANGE, NULL, NULL,
-     "Networks that may use XCLIENT."},
+    {"trust_proxy", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
+     "Networks of proxies in front, which may, and must, name the client in a PROXY header (version 1 or 2) "
+     "before "
+     "anything else."},
+    {"trust_xclient", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
+     "Networks of proxies in front, to which XCLIENT is offered: what they say of the client counts, and the "
+     "session begins anew. From anybody else it is an error."},
     {"intercept", POSTERN_ENUM, CONF_LATER, "none", NO_RANGE, "none|redirect|tproxy", NULL,
      "redirect: a NAT rule sent the client here, and its mail goes to the address that it meant to reach, "
      "whose greeting and EHLO it sees; by STARTTLS where that is offered, without verification, unless "
@@ -159,7 +162,12 @@ static const struct postern_option upstream_options[] = {
     {"certificate", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Name of a certificate that is shown to a server that asks for one."},
     {"identity", POSTERN_ENUM, CONF_LATER, "auto", NO_RANGE,
-     "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy", NULL, "How the client's identity is passed on."},
+     "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy", NULL,
+     "How the servers hear who the client is: XCLIENT or XFORWARD, whichever they offer (auto), one of them "
+     "for certain, "
+     "or a PROXY header before the first byte, which they must expect. After XCLIENT and PROXY a connection "
+     "is for one "
+     "client's session."},
     {"connect", POSTERN_ENUM, 0, "late", NO_RANGE, "late|eager", NULL,
      "Connect when a transaction has passed the first filters (late), or with the client (eager)."},
     {"protocol", POSTERN_ENUM, 0, "smtp", NO_RANGE, "smtp|lmtp", NULL,
@@ -222,9 +230,8 @@ const struct postern_option conf_schema[] = {
 };
 
 const struct conf_later conf_later[] = {
-    {"admin", NULL, true},           {"trust_proxy", NULL, false},
-    {"trust_xclient", NULL, false},  {"intercept", "tproxy", false},
-    {"identity", "xclient", false},  {"identity", "xforward", false},
-    {"identity", "proxy-v1", false}, {"identity", "proxy-v2", false},
-    {"identity", "tproxy", false},   {NULL, NULL, false},
+    {"admin", NULL, true},
+    {"intercept", "tproxy", false},
+    {"identity", "tproxy", false},
+    {NULL, NULL, false},
 };

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define IDLE_MAX 1000
-#define IDLE_US  (5 * 60 * (uint64_t)US_PER_S)
+#define IDLE_US  (300 * (uint64_t)US_PER_S)
 
 struct destination {
     struct endpoint at; /* first: the tree compares by it */
@@ -37,7 +37,7 @@ struct destinations {
     struct tls_client *tls;
     void *tree;
     struct destination *oldest, *newest;
-    size_t idle;
+    size_t count, idle;
     struct loop_timer expiry;
 };
 
@@ -127,6 +127,7 @@ static void drop(struct destination *one)
     leave_idle(one);
     tdelete(&one->at, &one->all->tree, compare);
     upstream_release(&one->up);
+    one->all->count--;
     free(one);
 }
 
@@ -136,8 +137,10 @@ void destinations_release(struct destinations **dp)
     if (!d)
         return;
     loop_timer_stop(&d->expiry);
-    while (d->oldest)
-        drop(d->oldest);
+    for (struct destination *one = d->oldest, *next; one; one = next) {
+        next = one->newer;
+        drop(one);
+    }
     free(d);
     *dp = NULL;
 }
@@ -146,10 +149,13 @@ static void expire(void *arg)
 {
     struct destinations *d = arg;
     uint64_t now = loop_now_us(d->env.loop);
-    while (d->oldest && (d->idle > IDLE_MAX || now >= d->oldest->idle_since_us + IDLE_US))
-        drop(d->oldest);
-    if (d->oldest)
-        loop_timer_start(d->env.loop, &d->expiry, d->oldest->idle_since_us + IDLE_US - now, expire, d);
+    struct destination *one = d->oldest, *next;
+    for (; one && (d->idle > IDLE_MAX || now >= one->idle_since_us + IDLE_US); one = next) {
+        next = one->newer;
+        drop(one);
+    }
+    if (one)
+        loop_timer_start(d->env.loop, &d->expiry, one->idle_since_us + IDLE_US - now, expire, d);
 }
 
 /* ---- one ---- */
@@ -169,8 +175,10 @@ static struct destination *destination_create(struct destinations *d, const stru
     one->settings.server_count = 1;
     struct tls_client *tls = tls_client_ref(d->tls);
     one->up = upstream_create(&d->env, &one->settings, d->timeouts, tls);
-    if (one->up && tsearch(&one->at, &d->tree, compare))
+    if (one->up && tsearch(&one->at, &d->tree, compare)) {
+        d->count++;
         return one;
+    }
     if (one->up)
         upstream_release(&one->up); /* has taken over the reference */
     else
@@ -210,4 +218,9 @@ void destination_put(struct destination **onep)
 struct upstream *destination_upstream(const struct destination *one)
 {
     return one->up;
+}
+
+size_t destinations_count(const struct destinations *d)
+{
+    return d->count;
 }

@@ -38,5 +38,6 @@ void destinations_release(struct destinations **d); /* nobody uses one any more 
 MUST_CHECK struct destination *destination_get(struct destinations *d, const struct endpoint *to);
 void destination_put(struct destination **one);
 struct upstream *destination_upstream(const struct destination *one);
+size_t destinations_count(const struct destinations *d); /* in use, or kept a while for the next client */
 
 #endif

@@ -12,9 +12,12 @@
 #include "proxy/relay.h"
 
 #include "base/clock.h"
+#include "net/address.h"
 #include "net/conn.h"
 #include "proxy/admission.h"
+#include "proxy/front.h"
 #include "proxy/intercept.h"
+#include "proxy/preface.h"
 #include "proxy/txlog.h"
 
 #include <stdlib.h>
@@ -25,9 +28,11 @@ struct relay {
     struct relays *all;
     struct conn *conn; /* NULL: the client is gone, or handed over for closing */
     struct session *session;
+    struct front *front; /* the session begins when it is read */
     struct runtime_listener *listener;
     struct runtime *runtime;     /* of the listener's entry above */
     struct runtime *leg_runtime; /* of the wait, or the leg and what the log says of it */
+    char id[40];                 /* of its session */
     struct intercept way;
     struct upleg *leg; /* while the session has it */
     struct admission_pass pass;
@@ -121,6 +126,7 @@ static void relay_free(struct relay *one)
 {
     struct relays *all = one->all;
     loop_timer_stop(&one->timer);
+    front_destroy(&one->front);
     session_destroy(&one->session); /* may ask for a burial */
     loop_undefer(&one->burial);
     if (one->conn)
@@ -167,17 +173,6 @@ static struct span session_id(struct relays *r, char *room, size_t size)
     return span_make(room, n > 0 ? (size_t)n : 0);
 }
 
-static struct span address_without_port(struct span with_port)
-{
-    size_t end = with_port.n;
-    while (end && with_port.p[end - 1] != ':')
-        end--;
-    struct span host = span_head(with_port, end ? end - 1 : 0);
-    if (host.n >= 2 && host.p[0] == '[')
-        host = span_make(host.p + 1, host.n - 2);
-    return host;
-}
-
 /* Ends a relay that never got a session. */
 static void give_up(struct relay *one, enum conn_end how)
 {
@@ -186,17 +181,22 @@ static void give_up(struct relay *one, enum conn_end how)
     loop_defer(one->all->env.loop, &one->burial, bury, one);
 }
 
-static void begin_session(struct relay *one)
+/* `front_tls`: what a proxy in front said of the client's TLS; empty: none. */
+static void begin_session(struct relay *one, struct span front_tls)
 {
-    char id[40];
+    char here[CONN_ADDRESS_TEXT];
+    unsigned char ip[16];
     struct tls_info tls = conn_tls_info(one->conn);
     struct session_client client = {
-        .session_id = session_id(one->all, id, sizeof(id)),
-        .address = address_without_port(conn_peer_text(one->conn)),
-        .in_tls = tls.version != NULL,
-        .tls_version = span_of(tls.version),
+        .session_id = session_id(one->all, one->id, sizeof(one->id)),
+        .address = address_host(conn_peer_text(one->conn)),
+        .port = conn_peer_port(one->conn),
+        .destination = address_host(span_make(here, conn_local_text(one->conn, here))),
+        .in_tls = tls.version != NULL || front_tls.n,
+        .tls_version = tls.version ? span_of(tls.version) : front_tls,
     };
     client.ip_n = conn_peer_ip(one->conn, client.ip);
+    (void)conn_local_ip(one->conn, ip, &client.destination_port);
     one->session = session_create(&ops, one, &client);
     if (!one->session) {
         give_up(one, CONN_END_NOW);
@@ -262,6 +262,76 @@ static enum admission_answer find_room(struct relay *one, bool full)
     return a;
 }
 
+/* A connection that came to nothing. */
+static void log_refused(const struct relay *one, const char *why)
+{
+    struct log_record r;
+    log_begin(&r, one->all->env.log, LOG_AT_INFO, "connection");
+    log_str(&r, "client", one->conn ? conn_peer_text(one->conn) : SPAN_NONE);
+    log_cstr(&r, "listener", one->listener->conf->name);
+    log_cstr(&r, "note", why);
+    log_end(&r);
+}
+
+/* ---- a proxy in front ---- */
+
+static void front_failed(struct relay *one, const char *why)
+{
+    log_refused(one, why);
+    give_up(one, CONN_END_NOW);
+}
+
+static void front_late(void *arg)
+{
+    front_failed(arg, "no PROXY header in time");
+}
+
+static void await_front(struct relay *one)
+{
+    struct loop *loop = one->all->env.loop;
+    one->front = front_create(one->conn);
+    if (one->front)
+        loop_timer_start(loop, &one->timer, one->runtime->conf->timeouts.proxy_header, front_late, one);
+    else
+        give_up(one, CONN_END_NOW);
+}
+
+static void admit(struct relay *one, bool full, struct span front_tls);
+
+static void front_data(struct relay *one, struct span bytes)
+{
+    struct span tls;
+    enum proxy_result r = front_take(one->front, one->conn, bytes, &tls);
+    if (r == PROXY_MORE)
+        return;
+    loop_timer_stop(&one->timer);
+    if (r == PROXY_READY)
+        admit(one, one->all->count > one->all->most, tls);
+    else
+        front_failed(one, r == PROXY_BAD ? front_why(one->front) : "no memory for a PROXY header");
+    front_destroy(&one->front);
+}
+
+/* It is known who the client is: in with it, or away. */
+static void admit(struct relay *one, bool full, struct span front_tls)
+{
+    struct runtime_listener *l = one->listener;
+    enum admission_answer admission = find_room(one, full);
+    if (admission != ADMISSION_GRANTED) { /* a flood must not hold descriptors */
+        turn_away(one, admission_reply(admission), CONN_END_BRISK);
+        return;
+    }
+    const char *refusal = intercept_find(&one->way, one->runtime, l, one->conn, one->all->env.log);
+    if (refusal) {
+        turn_away(one, span_of(refusal), CONN_END_FLUSH);
+    } else if (l->conf->tls == CONF_TLS_IMPLICIT) {
+        if (!l->tls || !conn_tls_accept(one->conn, l->tls, one->tls_handshake_us))
+            give_up(one, CONN_END_NOW);
+    } else {
+        begin_session(one, front_tls);
+    }
+}
+
 void relays_accept(struct relays *r, const char *listener, int fd)
 {
     struct runtime_listener *l = runtime_listener(*r->env.current, listener);
@@ -276,20 +346,10 @@ void relays_accept(struct relays *r, const char *listener, int fd)
     if (!one)
         return;
     one->way = way;
-    enum admission_answer admission = find_room(one, full);
-    if (admission != ADMISSION_GRANTED) { /* a flood must not hold descriptors */
-        turn_away(one, admission_reply(admission), CONN_END_BRISK);
-        return;
-    }
-    const char *refusal = intercept_find(&one->way, one->runtime, l, one->conn, r->env.log);
-    if (refusal) {
-        turn_away(one, span_of(refusal), CONN_END_FLUSH);
-    } else if (l->conf->tls == CONF_TLS_IMPLICIT) {
-        if (!l->tls || !conn_tls_accept(one->conn, l->tls, one->tls_handshake_us))
-            give_up(one, CONN_END_NOW);
-    } else {
-        begin_session(one);
-    }
+    if (front_is_expected(l->conf, one->conn))
+        await_front(one);
+    else
+        admit(one, full, SPAN_NONE);
 }
 
 /* ---- the client's connection ---- */
@@ -298,6 +358,10 @@ static size_t on_data(void *ctx, struct conn *c, struct span bytes)
 {
     struct relay *one = ctx;
     (void)c;
+    if (one->front) {
+        front_data(one, bytes);
+        return bytes.n;
+    }
     return one->session && !one->over ? session_feed(one->session, bytes) : bytes.n;
 }
 
@@ -310,30 +374,18 @@ static void on_tls(struct relay *one)
     if (one->session)
         session_secured(one->session, span_of(tls.version));
     else
-        begin_session(one);
-}
-
-static void log_lost_handshake(const struct relay *one, const char *why)
-{
-    struct log_record r;
-    log_begin(&r, one->all->env.log, LOG_AT_INFO, "connection");
-    log_str(&r, "client", one->conn ? conn_peer_text(one->conn) : SPAN_NONE);
-    log_cstr(&r, "listener", one->listener->conf->name);
-    log_cstr(&r, "note", why);
-    log_end(&r);
+        begin_session(one, SPAN_NONE);
 }
 
 static void on_closed(struct relay *one, const char *why)
 {
     if (one->securing || !one->session)
-        log_lost_handshake(one, why);
-    if (!one->session) {
-        one->conn = NULL;
-        give_up(one, CONN_END_NOW);
-        return;
-    }
+        log_refused(one, why);
     one->conn = NULL;
-    session_gone(one->session);
+    if (one->session)
+        session_gone(one->session);
+    else
+        give_up(one, CONN_END_NOW);
 }
 
 static void on_event(void *ctx, struct conn *c, enum conn_event e, const char *why)
@@ -371,8 +423,8 @@ static const struct conn_events client_events = {.data = on_data, .event = on_ev
 static void op_send(void *ctx, struct span bytes)
 {
     struct relay *one = ctx;
-    if (one->conn && !conn_write(one->conn, bytes))
-        return; /* CONN_CLOSED follows */
+    if (one->conn)
+        (void)!conn_write(one->conn, bytes); /* CONN_CLOSED follows where it fails */
 }
 
 static bool op_full(void *ctx)
@@ -414,6 +466,14 @@ static void op_close(void *ctx, enum session_close how, const char *why)
     if (one->conn)
         conn_close(&one->conn, how == SESSION_CLOSE_RESET ? CONN_END_NOW : CONN_END_FLUSH);
     loop_defer(one->all->env.loop, &one->burial, bury, one);
+}
+
+/* A PROXY header to the server will name it too. */
+static void op_identified(void *ctx, const unsigned char *ip, size_t ip_n, uint16_t port)
+{
+    struct relay *one = ctx;
+    if (one->conn)
+        conn_set_peer(one->conn, ip, ip_n, port);
 }
 
 static uint64_t op_now(void *ctx)
@@ -466,7 +526,14 @@ static void op_upstream_get(void *ctx, bool fresh)
     unsigned wish = (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY);
     runtime_unref(&one->leg_runtime);
     one->leg_runtime = runtime_ref(one->runtime);
-    struct upstream_wait *w = upstream_get(upstream_of(one), wish, got_leg, one);
+    const struct conf_upstream *u = one->listener->conf->upstream;
+    struct buf preface = {0};
+    struct upstream_wait *w = NULL;
+    if (preface_print(u ? u->identity : CONF_IDENTITY_NONE, one->conn, span_of(one->id), &preface))
+        w = upstream_get(upstream_of(one), wish, buf_span(&preface), got_leg, one);
+    else
+        got_leg(one, NULL, "no memory for a connection");
+    buf_free(&preface);
     if (w)
         one->wait = w;
 }
@@ -543,19 +610,11 @@ static void op_report(void *ctx, const struct session_report *r)
 }
 
 /* A limit that was reached has its line in the log, once a session. */
-static const bool is_limit[SESSION_COUNTERS] = {
-    [SESSION_COUNT_SYNC_VIOLATIONS] = true,   [SESSION_COUNT_BARE_NEWLINES] = true,
-    [SESSION_COUNT_TOO_MANY_ERRORS] = true,   [SESSION_COUNT_TOO_MANY_RCPTS] = true,
-    [SESSION_COUNT_TOO_MANY_COMMANDS] = true, [SESSION_COUNT_TOO_BIG] = true,
-    [SESSION_COUNT_LINE_TOO_LONG] = true,     [SESSION_COUNT_NO_SPACE] = true,
-    [SESSION_COUNT_TIMEOUTS] = true,
-};
-
 static void op_count(void *ctx, enum session_counter c, const struct txview *view)
 {
     struct relay *one = ctx;
     counters_add(one->all->env.counters, one->all->counters[c], 1);
-    if (!is_limit[c] || (one->limits_logged & (1u << c)))
+    if (!session_counter_is_limit(c) || (one->limits_logged & (1u << c)))
         return;
     one->limits_logged |= 1u << c;
     txlog_limit(one->all->env.log, session_counter_name(c), view);
@@ -574,6 +633,7 @@ static const struct session_ops ops = {
     .start_tls = op_start_tls,
     .resume = op_resume,
     .close = op_close,
+    .identified = op_identified,
     .now_us = op_now,
     .timer = op_timer,
     .offer = op_offer,

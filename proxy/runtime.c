@@ -298,6 +298,20 @@ static const enum session_query queries[] = {[CONF_QUERY_REFUSE] = SESSION_QUERY
                                              [CONF_QUERY_RELAY] = SESSION_QUERY_RELAY,
                                              [CONF_QUERY_ANSWER] = SESSION_QUERY_ANSWER};
 
+/* A PROXY header goes with the connection: the session has nothing to say of it. */
+static enum session_identity identity_of(const struct conf_listener *c)
+{
+    static const enum session_identity identities[] = {
+        [CONF_IDENTITY_AUTO] = SESSION_IDENTITY_AUTO,
+        [CONF_IDENTITY_NONE] = SESSION_IDENTITY_NONE,
+        [CONF_IDENTITY_XCLIENT] = SESSION_IDENTITY_XCLIENT,
+        [CONF_IDENTITY_XFORWARD] = SESSION_IDENTITY_XFORWARD,
+        [CONF_IDENTITY_PROXY_V1] = SESSION_IDENTITY_CONNECTION,
+        [CONF_IDENTITY_PROXY_V2] = SESSION_IDENTITY_CONNECTION,
+    };
+    return c->upstream ? identities[c->upstream->identity] : SESSION_IDENTITY_NONE;
+}
+
 static struct session_policy policy_of(struct runtime *r, const struct conf_listener *c)
 {
     return (struct session_policy){
@@ -311,12 +325,14 @@ static struct session_policy policy_of(struct runtime *r, const struct conf_list
         .offer_starttls = c->tls != CONF_TLS_NONE && c->tls != CONF_TLS_IMPLICIT,
         .mirror_tls = c->tls == CONF_TLS_MIRROR,
         .require_tls = c->tls == CONF_TLS_REQUIRED,
+        .identity = identity_of(c),
         .offer_chunking = c->chunking,
         .auth_needs_tls = c->auth_needs_tls,
         .enforce_sync = c->enforce_sync,
         .lenient_sync = c->lenient_sync,
         .normalize_newlines = c->bare_newline == CONF_BARE_NORMALIZE,
         .normalize_for = c->normalize_newlines,
+        .trust_xclient = c->trust_xclient,
         .vrfy = queries[c->vrfy],
         .expn = queries[c->expn],
         .etrn = queries[c->etrn],

@@ -13,12 +13,13 @@
 
 #include "base/clock.h"
 #include "net/conn.h"
+#include "smtp/proxyproto.h"
 #include "smtp/reply.h"
 
 #include <stdlib.h>
 
 #define DOWN_PROBE_US (2 * (uint64_t)US_PER_S)
-#define NO_TLS_US     (10 * 60 * (uint64_t)US_PER_S) /* how long it is remembered that TLS failed */
+#define NO_TLS_US     (600 * (uint64_t)US_PER_S) /* how long it is remembered that TLS failed */
 
 enum line_role { LINE_COMING, LINE_OUT, LINE_CLEANING, LINE_KEPT, LINE_DEAD };
 
@@ -33,6 +34,7 @@ struct up_line {
     struct up_line *next, **prev;
     struct upstream *up;
     struct conn *conn;
+    struct buf preface; /* goes out first */
     struct upleg *leg;
     struct upstream_wait *wait;
     const struct conf_address *server;
@@ -137,6 +139,7 @@ static void bury_line(void *arg)
     if (l->next)
         l->next->prev = l->prev;
     upleg_destroy(&l->leg);
+    buf_free(&l->preface);
     free(l);
     bury_if_done(u);
 }
@@ -174,11 +177,13 @@ static bool dial(struct up_line *l)
 }
 
 static struct up_line *line_create(struct upstream *u, const struct conf_address *server, bool probe,
-                                   size_t tries, bool plain)
+                                   size_t tries, bool plain, struct span preface)
 {
     struct up_line *l = calloc(1, sizeof(*l));
-    if (!l)
+    if (!l || !buf_append(&l->preface, preface)) {
+        free(l);
         return NULL;
+    }
     l->up = u;
     l->server = server;
     l->role = LINE_COMING;
@@ -232,7 +237,7 @@ static void probe_again(void *arg)
     if (u->probing || u->released)
         return;
     u->probing = true;
-    if (!line_create(u, u->best, true, 0, false))
+    if (!line_create(u, u->best, true, 0, false, SPAN_NONE))
         probe_later(u);
 }
 
@@ -298,7 +303,7 @@ static bool try_another(struct up_line *l)
     const struct conf_address *server = plain ? l->server : server_after(u, l->server);
     if (tries >= u->conf->server_count)
         return false;
-    struct up_line *n = line_create(u, server, l->probe, tries, plain);
+    struct up_line *n = line_create(u, server, l->probe, tries, plain, buf_span(&l->preface));
     if (!n)
         return false;
     n->wait = l->wait;
@@ -350,10 +355,10 @@ static struct up_line *take_kept(struct upstream *u, unsigned wish)
     return NULL;
 }
 
-struct upstream_wait *upstream_get(struct upstream *u, unsigned wish,
+struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, struct span preface,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg)
 {
-    struct up_line *l = wish & UPSTREAM_FRESH ? NULL : take_kept(u, wish);
+    struct up_line *l = wish & UPSTREAM_FRESH || preface.n ? NULL : take_kept(u, wish);
     if (l) {
         l->role = LINE_OUT;
         upleg_use(l->leg, NULL, NULL);
@@ -364,7 +369,7 @@ struct upstream_wait *upstream_get(struct upstream *u, unsigned wish,
     struct upstream_wait *w = calloc(1, sizeof(*w));
     if (w)
         *w = (struct upstream_wait){.up = u, .got = got, .arg = arg};
-    l = w ? line_create(u, u->best, false, 0, without_tls(u)) : NULL;
+    l = w ? line_create(u, u->best, false, 0, without_tls(u), preface) : NULL;
     if (!l) {
         free(w);
         got(arg, NULL, "no memory or descriptors for a connection");
@@ -432,7 +437,7 @@ static void on_cleaning_reply(void *ctx, struct upleg *leg, enum upleg_kind kind
     struct up_line *l = ctx;
     (void)tag;
     (void)bytes;
-    bool clean = kind != UPLEG_RSET || code / 100 == 2;
+    bool clean = !upleg_marks(leg)->spent && (kind != UPLEG_RSET || code / 100 == 2);
     if (!clean || (upleg_owed(leg) == 0 && !keep(l)))
         part(leg);
 }
@@ -464,7 +469,8 @@ void upstream_put(struct upleg *leg)
     if (upleg_dead(leg))
         return; /* its burial is under way */
     upleg_use(leg, &keeping_user, l);
-    if (upleg_marks(leg)->personal || upleg_marks(leg)->spent || !upleg_ready(leg)) {
+    if (upleg_marks(leg)->personal || upleg_marks(leg)->introduced || upleg_marks(leg)->spent ||
+        !upleg_ready(leg)) {
         upleg_abort(leg, false);
     } else if (upleg_owed(leg)) {
         l->role = LINE_CLEANING;
@@ -571,8 +577,29 @@ static size_t on_data(void *ctx, struct conn *c, struct span bytes)
     return bytes.n;
 }
 
+/* The daemon's own question, to a server that expects a PROXY header: it is we who ask. Version 1 has no word
+ * for that which Postfix would take, so it says the connection's own ends. */
+static bool own_preface(struct up_line *l)
+{
+    struct proxy_header h = {.local = l->up->conf->identity == CONF_IDENTITY_PROXY_V2};
+    if (l->up->conf->identity == CONF_IDENTITY_PROXY_V2)
+        return proxy_print_v2(&l->preface, &h);
+    if (l->up->conf->identity != CONF_IDENTITY_PROXY_V1)
+        return true;
+    h.from.ip_n = conn_local_ip(l->conn, h.from.ip, &h.from.port);
+    h.to.ip_n = conn_peer_ip(l->conn, h.to.ip);
+    h.to.port = conn_peer_port(l->conn);
+    return proxy_print_v1(&l->preface, &h);
+}
+
 static void on_connected(struct up_line *l)
 {
+    if (!buf_len(&l->preface) && !own_preface(l)) {
+        upleg_lost(l->leg, "no memory for a PROXY header");
+        return;
+    }
+    if (buf_len(&l->preface) && !conn_write(l->conn, buf_span(&l->preface)))
+        return; /* CONN_CLOSED follows */
     if (l->up->conf->tls == CONF_UP_IMPLICIT && !l->plain)
         line_start_tls(l);
     else

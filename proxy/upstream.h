@@ -44,7 +44,9 @@ enum upstream_wish {  /* bits */
 };
 /* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL
  * is returned). */
-struct upstream_wait *upstream_get(struct upstream *u, unsigned wish,
+/* `preface`: what goes out before the first byte of TLS or SMTP (a PROXY header); then it is a new
+ * connection. */
+struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, struct span preface,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg);
 void upstream_cancel(struct upstream_wait **w);
 /* Is this client one of our own connections, on its way to this upstream? */

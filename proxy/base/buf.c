@@ -12,6 +12,13 @@
 
 #define SMALLEST 512u
 
+static void give_back(struct buf *b)
+{
+    if (b->data && b->cap <= BUF_WIPED)
+        explicit_bzero(b->data, b->cap);
+    free(b->data);
+}
+
 /* Moves what waits to memory with room for n more. It grows by doubling, so that n appends copy O(n) bytes.
  */
 static bool grow(struct buf *b, size_t n)
@@ -27,7 +34,7 @@ static bool grow(struct buf *b, size_t n)
         return false;
     if (len)
         memcpy(data, b->data + b->start, len);
-    free(b->data);
+    give_back(b);
     *b = (struct buf){.data = data, .end = len, .cap = cap};
     return true;
 }
@@ -91,6 +98,6 @@ void buf_consume(struct buf *b, size_t n)
 
 void buf_free(struct buf *b)
 {
-    free(b->data);
+    give_back(b);
     *b = (struct buf){0};
 }

@@ -5,12 +5,15 @@
  *      data        start            end         cap
  *       |  consumed  |    waiting    |   free    |          start <= end <= cap
  *
- * A span of it is good until the next call on the buf. */
+ * A span of it is good until the next call on the buf. Memory that holds as little as the lines of a dialogue
+ * is wiped before it is given back: one of them may be a password. */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
 #include "attr.h"
 #include "span.h"
+
+#define BUF_WIPED ((size_t)16 * 1024) /* the largest memory that is wiped; content comes in larger pieces */
 
 struct buf { /* zeroed: empty. Fields are private */
     char *data;

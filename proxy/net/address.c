@@ -93,3 +93,14 @@ size_t address_text(const struct sockaddr_storage *a, char out[ADDRESS_TEXT])
         length = snprintf(out, ADDRESS_TEXT, n == 4 ? "%s:%u" : "[%s]:%u", text, (unsigned)port);
     return length < 0 ? 0 : (size_t)length;
 }
+
+struct span address_host(struct span with_port)
+{
+    size_t end = with_port.n;
+    while (end && with_port.p[end - 1] != ':')
+        end--;
+    struct span host = span_head(with_port, end ? end - 1 : 0);
+    if (host.n >= 2 && host.p[0] == '[')
+        host = span_make(host.p + 1, host.n - 2);
+    return host;
+}

@@ -4,6 +4,7 @@
 #define NET_ADDRESS_H
 
 #include "base/attr.h"
+#include "base/span.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,5 +23,7 @@ socklen_t address_length(const struct sockaddr_storage *a);
 size_t address_ip(const struct sockaddr_storage *a, unsigned char ip[16], uint16_t *port_r);
 /* With the port, as conn_peer_text; "unix" for a Unix socket. Returns the length. */
 size_t address_text(const struct sockaddr_storage *a, char out[ADDRESS_TEXT]);
+/* "192.0.2.1:25" or "[2001:db8::1]:25" without the port and the brackets. */
+struct span address_host(struct span with_port);
 
 #endif

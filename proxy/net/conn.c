@@ -192,19 +192,32 @@ void conn_pause(struct conn *c, bool paused)
     conn_schedule(c);
 }
 
-void conn_secret(struct conn *c, bool secret)
-{
-    c->secret = secret;
-    c->was_secret = c->was_secret || secret;
-    if (c->t.ssl && secret)
-        (void)SSL_set_options(c->t.ssl, SSL_OP_CLEANSE_PLAINTEXT);
-    else if (c->t.ssl)
-        (void)SSL_clear_options(c->t.ssl, SSL_OP_CLEANSE_PLAINTEXT);
-}
-
 struct tls_info conn_tls_info(const struct conn *c)
 {
     return tls_info_of(c->t.ssl);
+}
+
+void conn_limit_read(struct conn *c, size_t most)
+{
+    c->read_most = most;
+}
+
+void conn_set_peer(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port)
+{
+    struct sockaddr_storage peer = {0};
+    if (ip_n == 4) {
+        struct sockaddr_in *four = (struct sockaddr_in *)&peer;
+        four->sin_family = AF_INET;
+        four->sin_port = htons(port);
+        memcpy(&four->sin_addr, ip, 4);
+    } else if (ip_n == 16) {
+        struct sockaddr_in6 *six = (struct sockaddr_in6 *)&peer;
+        six->sin6_family = AF_INET6;
+        six->sin6_port = htons(port);
+        memcpy(&six->sin6_addr, ip, 16);
+    }
+    c->ip_n = (unsigned char)address_ip(&peer, c->ip, &c->port);
+    (void)address_text(&peer, c->peer);
 }
 
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16])
@@ -222,12 +235,22 @@ uint16_t conn_peer_port(const struct conn *c)
     return c->port;
 }
 
+static bool own_address(const struct conn *c, struct sockaddr_storage *own)
+{
+    socklen_t n = sizeof *own;
+    *own = (struct sockaddr_storage){0};
+    return c->t.fd >= 0 && getsockname(c->t.fd, (struct sockaddr *)own, &n) == 0;
+}
+
+size_t conn_local_ip(const struct conn *c, unsigned char ip[16], uint16_t *port_r)
+{
+    struct sockaddr_storage own;
+    return own_address(c, &own) ? address_ip(&own, ip, port_r) : 0;
+}
+
 size_t conn_local_text(const struct conn *c, char out[CONN_ADDRESS_TEXT])
 {
-    struct sockaddr_storage own = {0};
-    socklen_t n = sizeof own;
+    struct sockaddr_storage own;
     _Static_assert(CONN_ADDRESS_TEXT == ADDRESS_TEXT, "the public name of the same size");
-    if (c->t.fd < 0 || getsockname(c->t.fd, (struct sockaddr *)&own, &n) < 0)
-        return 0;
-    return address_text(&own, out);
+    return own_address(c, &own) ? address_text(&own, out) : 0;
 }

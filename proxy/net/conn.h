@@ -52,6 +52,12 @@ struct conn_target {
 MUST_CHECK struct conn *conn_connect(struct loop *l, struct resolver *r, const struct conn_target *to,
                                      const struct conn_events *ev, void *ctx);
 
+/* At most so many octets a read, so that what follows stays in the socket for TLS; 0: as many as there are.
+ */
+void conn_limit_read(struct conn *c, size_t most);
+/* The peer is somebody else, for whom the one at the other end of the socket only speaks. */
+void conn_set_peer(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port);
+
 /* Changes who listens (a kept connection goes to another session). */
 void conn_set_events(struct conn *c, const struct conn_events *ev, void *ctx);
 
@@ -79,16 +85,14 @@ size_t conn_unread(const struct conn *c); /* waiting in `in`; inside `data` at l
 enum conn_end { CONN_END_FLUSH, CONN_END_BRISK, CONN_END_NOW, CONN_END_RESET };
 void conn_close(struct conn **c, enum conn_end how);
 
-/* What comes in now is a secret: from the bytes that `data` looks at on, until it is said that no more is,
- * memory that held them is wiped. */
-void conn_secret(struct conn *c, bool secret);
-
 struct tls_info conn_tls_info(const struct conn *c);
 /* The peer's address in canonical text ("192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4), and as 4 or 16
  * bytes. */
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16]);
 struct span conn_peer_text(const struct conn *c); /* with the port: "192.0.2.1:4711", "[2001:db8::1]:4711" */
 uint16_t conn_peer_port(const struct conn *c);
+/* Our own end: its address and port; 0 without a socket. */
+size_t conn_local_ip(const struct conn *c, unsigned char ip[16], uint16_t *port_r);
 /* Our own end, in the same form; empty without a socket. Returns the length. */
 #define CONN_ADDRESS_TEXT 56
 size_t conn_local_text(const struct conn *c, char out[CONN_ADDRESS_TEXT]);

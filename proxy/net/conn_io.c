@@ -109,17 +109,14 @@ static void tell_eof(struct conn *c)
     conn_tell(c, CONN_EOF);
 }
 
-/* Calls the owner. Whatever it did to the conn, the memory of `bytes` was left alone, and it is ours. When it
- * started TLS or closed, what waited is no longer wanted. */
-static size_t show(struct conn *c, char *p, size_t n)
+/* Calls the owner. Whatever it did to the conn, the memory of `bytes` was left alone. When it started TLS or
+ * closed, what waited is no longer wanted. */
+static size_t show(struct conn *c, struct span bytes)
 {
-    c->offered = n;
-    c->was_secret = c->secret;
-    size_t taken = c->events->data(c->ctx, c, span_make(p, n));
+    c->offered = bytes.n;
+    size_t taken = c->events->data(c->ctx, c, bytes);
     c->offered = 0;
-    assert(taken <= n);
-    if (c->was_secret)
-        explicit_bzero(p, taken);
+    assert(taken <= bytes.n);
     if (c->state != STATE_OPEN)
         buf_free(&c->in);
     return taken;
@@ -129,23 +126,23 @@ void conn_offer(struct conn *c)
 {
     c->offer = false;
     if (buf_len(&c->in)) {
-        size_t taken = show(c, c->in.data + c->in.start, buf_len(&c->in));
+        size_t taken = show(c, buf_span(&c->in));
         if (c->state == STATE_OPEN)
             buf_consume(&c->in, taken);
     }
     tell_eof(c);
 }
 
-static void deliver(struct conn *c, char *p, size_t n)
+static void deliver(struct conn *c, struct span fresh)
 {
     if (buf_len(&c->in)) {
-        if (buf_append(&c->in, span_make(p, n)))
+        if (buf_append(&c->in, fresh))
             conn_offer(c);
         else
             no_memory(c);
         return;
     }
-    struct span left = span_skip(span_make(p, n), show(c, p, n));
+    struct span left = span_skip(fresh, show(c, fresh));
     if (left.n && c->state == STATE_OPEN && !buf_append(&c->in, left))
         no_memory(c);
 }
@@ -166,15 +163,17 @@ void conn_take_input(struct conn *c)
     for (int i = 0; i < READS_A_TURN && conn_may_read(c); i++) {
         size_t waiting = buf_len(&c->in), got = 0;
         size_t room = waiting ? CONN_IN_MAX - waiting : LOOP_READ_SIZE;
+        if (c->read_most && c->read_most < room)
+            room = c->read_most;
         char *p = loop_read_buffer(c->loop);
         enum transport_result r = c->t.ops->read(&c->t, p, room, &got);
         if (r != TRANSPORT_DONE) {
             input_stopped(c, r);
             return;
         }
-        deliver(c, p, got);
-        if (c->secret || c->was_secret)
-            explicit_bzero(p, got); /* also what was not taken, and lies in `in` now */
+        deliver(c, span_make(p, got));
+        if (got <= BUF_WIPED)
+            explicit_bzero(p, got); /* as a buf would */
         if (c->state != STATE_OPEN || (got < room && !c->t.ops->pending(&c->t)))
             return;
     }

@@ -33,8 +33,9 @@ struct conn {
     struct transport t;
     struct connector *connector; /* only while CONNECTING */
     struct buf in, out;
-    size_t clear;   /* HANDSHAKE: how much of `out` goes out before TLS starts */
-    size_t offered; /* bytes that the data callback on the stack was given */
+    size_t read_most; /* octets a read; 0: no limit */
+    size_t clear;     /* HANDSHAKE: how much of `out` goes out before TLS starts */
+    size_t offered;   /* bytes that the data callback on the stack was given */
     size_t discarded;
     ev_io readable, writable;
     struct loop_timer deadline; /* of connecting, of the handshake, of the end: one at a time */
@@ -46,8 +47,7 @@ struct conn {
     bool offer;  /* conn_resume was called */
     bool broken; /* writing failed, or no memory: t.why. What came in before is still shown */
     bool write_blocked, write_wants_read, read_wants_write;
-    bool secret, was_secret; /* what comes in; what the callback on the stack was given */
-    bool only_clear;         /* ENDING out of a handshake: what was meant for TLS is not sent */
+    bool only_clear; /* ENDING out of a handshake: what was meant for TLS is not sent */
     bool said_end;   /* ENDING: close_notify and FIN are out */
     unsigned char ip[16], ip_n;
     uint16_t port;

@@ -304,6 +304,7 @@ static bool add_pair(struct tls_server *t, const struct tls_server_options *o, s
         SSL_CTX_free(ctx);
         return false;
     }
+    SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT); /* it may be a password */
     SSL_CTX_set_app_data(ctx, t);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, t);

@@ -18,13 +18,21 @@ static enum own_reply too_big(struct session *s)
     return SAY_TOO_BIG;
 }
 
+/* The chunks behind one that was refused are a message with a hole, up to its last (RFC 3030 2). */
+enum own_reply chunk_refused(struct tx *t, const struct cmd *c, enum own_reply r)
+{
+    bool more = c->command.verb == VERB_BDAT && !c->bdat.last;
+    t->hole = more ? r : SAY_NONE;
+    return r;
+}
+
 enum own_reply chunk_check(struct session *s, struct cmd *c)
 {
-    const struct tx *t = s->tx;
+    struct tx *t = s->tx;
     if (!t || t->refused)
         return SAY_NEED_MAIL;
-    if (!t->rcpt_offered)
-        return SAY_NEED_RCPT;
+    if (t->hole || !t->rcpt_offered)
+        return chunk_refused(t, c, t->hole ? t->hole : SAY_NEED_RCPT);
     uint64_t so_far = t->stage == TX_RECEIVING ? t->decoder.octets : 0;
     uint64_t max = s->policy->limits.message_bytes;
     if (c->bdat.size > max || so_far > max - c->bdat.size)
@@ -43,7 +51,7 @@ void chunk_proceed(struct session *s, struct cmd *c)
     } else if (s->view.rcpt_count) {
         content_begin(s, c);
     } else {
-        cmd_answer(s, c, SAY_NO_VALID_RCPT);
+        cmd_answer(s, c, chunk_refused(t, c, SAY_NO_VALID_RCPT));
     }
 }
 
@@ -51,15 +59,14 @@ static void chunk_over(struct session *s, struct cmd *c)
 {
     struct tx *t = s->tx;
     c->receives = false;
-    if (t->violation) {
-        content_conclude(s, t->violation, "content");
-    } else if (buf_len(&t->refusal)) {
+    if (content_refused(t)) {
         content_answer_refusal(s);
     } else if (t->lost) {
         content_conclude(s, SAY_CONTENT_LOST, "upstream");
     } else if (c->bdat.last) {
         content_over(s);
     } else {
+        s->skipped = 0;
         cmd_answer(s, c, SAY_CHUNK_OK);
     }
 }
@@ -78,7 +85,11 @@ bool chunk_waits(const struct session *s)
 void chunk_settle(struct session *s)
 {
     struct cmd *c = s->chunk;
-    if (!s->chunk_due || s->chunk_left || chunk_waits(s) || (!is_answered(c) && s->tx->paused))
+    if (!s->chunk_due || s->chunk_left || chunk_waits(s))
+        return;
+    if (!is_answered(c) && c->bdat.last && !s->tx->paused)
+        content_take_last(s);
+    if (!is_answered(c) && s->tx->paused)
         return;
     s->chunk_due = false;
     s->chunk = NULL;
@@ -89,8 +100,11 @@ void chunk_settle(struct session *s)
 /* Whoever sends several times what is allowed for nothing is not listened to until its end. */
 static void skip(struct session *s, struct span *payload)
 {
+    uint64_t before = s->skipped;
     s->skipped += payload->n;
     payload->n = 0;
+    if (before / CONTENT_SLACK != s->skipped / CONTENT_SLACK) /* so much may take as long as a command */
+        s->idle_since_us = session_now(s);
     if (s->skipped / 2 <= s->policy->limits.message_bytes + CONTENT_SLACK)
         return;
     struct cmd *c = queue_add(s, SPAN_NONE);

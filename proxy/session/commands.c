@@ -95,6 +95,8 @@ bool session_refresh_offer(struct session *s)
         ours.own |= CAP_CHUNKING;
     else
         ours.deny |= CAP_BINARYMIME;
+    if (xclient_offered(s))
+        ours.own |= CAP_XCLIENT;
     if ((s->policy->auth_needs_tls && !s->in_tls) || s->view.user.n)
         ours.deny |= CAP_AUTH;
     if (!s->in_tls)
@@ -140,6 +142,7 @@ static void own_hello(struct session *s, struct cmd *c)
         return;
     }
     s->helo_done = true;
+    s->esmtp = c->command.verb == VERB_EHLO;
     bool printed = c->command.verb == VERB_EHLO
                        ? ehlo_print(&c->reply, span_of(s->policy->hostname), &s->offered)
                        : reply_print(&c->reply, 250, SPAN_NONE, span_of(s->policy->hostname));
@@ -405,6 +408,7 @@ static const struct verb_step steps[VERBS] = {
     [VERB_HELP] = {NULL, 0, proceed_help},
     [VERB_STARTTLS] = {check_starttls, 0, proceed_starttls},
     [VERB_AUTH] = {auth_check, 0, auth_proceed},
+    [VERB_XCLIENT] = {xclient_check, 0, xclient_proceed},
 };
 
 /* What holds for every verb before its own check. */

@@ -53,7 +53,7 @@ void content_start(struct session *s, struct cmd *c)
     }
     t->spool = spool_create(s->ops->budget(s->ctx), memory_for_body(&s->policy->limits));
     if (!t->spool || (c->command.verb == VERB_DATA && !ask_for_content(s))) {
-        cmd_answer(s, c, SAY_NO_SPACE);
+        cmd_answer(s, c, chunk_refused(t, c, SAY_NO_SPACE));
         return;
     }
     data_decoder_init(&t->decoder, form_of(t, c), s->normalize_newlines);
@@ -185,9 +185,19 @@ void content_conclude(struct session *s, enum own_reply r, const char *where)
     tx_end(s);
 }
 
+/* By us, a filter or the upstream, before or behind the client's end. */
+bool content_refused(const struct tx *t)
+{
+    return t->violation || buf_len(&t->refusal);
+}
+
 void content_answer_refusal(struct session *s)
 {
     struct tx *t = s->tx;
+    if (t->violation) {
+        content_conclude(s, t->violation, "content");
+        return;
+    }
     if (s->run && t->stage != TX_RECEIVING)
         chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, t->code, true);
     cmd_answer_bytes(s, s->first, buf_span(&t->refusal));
@@ -196,8 +206,8 @@ void content_answer_refusal(struct session *s)
     tx_end(s);
 }
 
-/* What the last chunk kept back, which ends the message like any other octet. */
-static void take_last_piece(struct session *s)
+/* What the last chunk kept back, which ends the message like any other octet: a filter may think about it. */
+void content_take_last(struct session *s)
 {
     struct span piece = data_decode_last(&s->tx->decoder);
     if (piece.n)
@@ -207,15 +217,11 @@ static void take_last_piece(struct session *s)
 void content_over(struct session *s)
 {
     struct tx *t = s->tx;
-    if (t->decoder.form != DATA_DOTS)
-        take_last_piece(s);
     s->mode = MODE_COMMAND;
     s->idle_since_us = session_now(s);
     check_newlines(s);
     check_size(s);
-    if (t->violation) {
-        content_conclude(s, t->violation, "content");
-    } else if (buf_len(&t->refusal)) {
+    if (content_refused(t)) {
         content_answer_refusal(s);
     } else {
         t->stage = TX_DECIDING;

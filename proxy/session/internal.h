@@ -14,6 +14,8 @@
  *   recipients.c   that word, where each recipient has one of its own
  *   auth.c         the relayed AUTH exchange
  *   query.c        VRFY, EXPN, ETRN
+ *   introduce.c    who the client is, said to the upstream
+ *   xclient.c      and said to us, by a proxy in front
  *   leg.c          the session as user of an upstream leg */
 #ifndef SESSION_INTERNAL_H
 #define SESSION_INTERNAL_H
@@ -25,6 +27,7 @@
 #include "smtp/command.h"
 #include "smtp/data.h"
 #include "smtp/ehlo.h"
+#include "smtp/identity.h"
 #include "smtp/line.h"
 #include "smtp/params.h"
 #include "smtp/path.h"
@@ -104,6 +107,7 @@ struct tx {
     bool paused;    /* a filter thinks about the headers: no content is taken */
     bool retried;
     enum own_reply violation; /* decided by us during the content; the filters are out of it */
+    enum own_reply hole;      /* a chunk was refused before any was taken: what those behind it are told */
     /* content */
     struct data_decoder decoder;
     struct data_emitter emitter;
@@ -112,6 +116,7 @@ struct tx {
     bool streams;            /* past what is held: content goes upstream before the verdict */
     struct spool *spool;     /* NULL: nothing is held any more */
     uint64_t pumped;         /* of the spool */
+    bool yields;             /* more of it could go, after other sessions have had their turn */
     struct buf out;          /* in wire form, less than a chunk */
     uint64_t progress_us;    /* when the client's content last moved */
     uint64_t rate_from_us;   /* when it began, but later by all the time for which the client had to wait */
@@ -163,19 +168,27 @@ struct session {
     struct cmd *auth;       /* the AUTH command under way */
     struct cmd *chunk;      /* the BDAT whose payload is next in the input; NULL: it was answered already */
     uint64_t chunk_left;    /* of that payload */
-    uint64_t skipped;       /* payload that nobody wanted, since the last reply of 2yz to BDAT */
+    uint64_t skipped;       /* payload that nobody wanted, since the last that somebody did */
 
-    bool leg_asked;  /* upstream_get without its answer */
-    bool leg_lost;   /* the authenticated connection is gone: the session cannot go on */
-    bool turn_over;  /* a command was sent after which the client must wait for the reply */
-    bool held_input; /* session_feed left bytes that are to come again */
-    bool chunk_due;  /* the input goes on with the payload of a BDAT */
+    bool introducing, xclient_taken; /* XCLIENT is out; the server took one */
+    bool leg_asked;                  /* upstream_get without its answer */
+    bool leg_lost;                   /* the authenticated connection is gone: the session cannot go on */
+    bool turn_over;                  /* a command was sent after which the client must wait for the reply */
+    bool held_input;                 /* session_feed left bytes that are to come again */
+    bool chunk_due;                  /* the input goes on with the payload of a BDAT */
+    bool esmtp;
+    uint16_t client_port, destination_port;
+    struct span destination;
     bool running, again, in_tls, helo_done, eof, gone, draining;
     bool enforce_sync, normalize_newlines; /* what the policy says of this client */
     uint64_t idle_since_us, timer_us, greet_by_us;
     unsigned errors, junk, transactions, commands;
-    char *helo, *user; /* behind view.helo, view.user */
-    char texts[];      /* session id, address, TLS version */
+    unsigned introduced;            /* how much of who the client is XCLIENT has said */
+    struct span client_name;        /* as a proxy in front says */
+    char *helo, *user;              /* behind view.helo, view.user */
+    char *name, *address, *reached; /* behind client_name, view.client_address, destination after XCLIENT */
+    char *tls_text;                 /* room among the texts */
+    char texts[];                   /* session id, addresses, TLS version */
 };
 
 /* session.c */
@@ -243,10 +256,13 @@ void content_waited(struct session *s); /* it does not have to wait any more */
 void content_over(struct session *s);
 void content_abandon(struct session *s); /* nobody will read what is held */
 void content_conclude(struct session *s, enum own_reply r, const char *where);
+MUST_CHECK bool content_refused(const struct tx *t);
 void content_answer_refusal(struct session *s);
+void content_take_last(struct session *s);
 
 /* chunk.c */
 enum own_reply chunk_check(struct session *s, struct cmd *c);
+enum own_reply chunk_refused(struct tx *t, const struct cmd *c, enum own_reply r);
 void chunk_proceed(struct session *s, struct cmd *c);
 MUST_CHECK bool chunk_feed(struct session *s, struct span *in);
 void chunk_settle(struct session *s); /* a payload of which nothing is left */
@@ -283,7 +299,20 @@ uint32_t query_denied(const struct session_policy *p); /* capabilities of what i
 enum own_reply query_check(struct session *s, struct cmd *c);
 void query_proceed(struct session *s, struct cmd *c);
 
+/* introduce.c */
+const char *introduce_lacks(const struct session *s); /* NULL: the leg can say what it must */
+MUST_CHECK bool introduce_by_xclient(struct session *s);
+MUST_CHECK bool introduce_by_xforward(struct session *s);
+void introduce_reply(struct session *s, unsigned code);
+void introduce_done(struct session *s);
+
+/* xclient.c */
+bool xclient_offered(const struct session *s);
+enum own_reply xclient_check(struct session *s, struct cmd *c);
+void xclient_proceed(struct session *s, struct cmd *c);
+
 /* leg.c */
+void leg_failed(struct session *s, const char *why); /* given up by us; whoever waits for it is told */
 void leg_want(struct session *s, bool fresh);
 void leg_clean(struct session *s);     /* of the transaction: by RSET, or the connection goes with it */
 void leg_give_back(struct session *s); /* clean; or kept, when it is personal */

@@ -79,7 +79,9 @@ void leg_give_back(struct session *s)
         s->leg_asked = false;
     }
     leg_clean(s);
-    if (s->leg && !upleg_marks(s->leg)->personal)
+    if (s->leg && upleg_marks(s->leg)->introduced)
+        upleg_marks(s->leg)->used = true; /* stays; the server may close it at any time */
+    else if (s->leg && !upleg_marks(s->leg)->personal)
         put(s);
 }
 
@@ -134,7 +136,8 @@ static void send_one(struct session *s, struct cmd *c)
     struct buf b = {0};
     if (upleg_lmtp(s->leg))
         c->params.value[PARAM_PRDR] = SPAN_NONE; /* there it goes without saying */
-    if (print_command(&b, c) && upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
+    bool ok = c->command.verb != VERB_MAIL || introduce_by_xforward(s);
+    if (ok && print_command(&b, c) && upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
         c->state = CMD_SENT;
         if (c->command.verb == VERB_MAIL) {
             s->tx->mail_sent = s->tx->upstream_used = true;
@@ -210,6 +213,8 @@ static void refuse_to_carry(struct session *s, struct cmd *c, enum own_reply why
 
 void leg_send_ready(struct session *s)
 {
+    if (s->introducing)
+        return;
     for (struct cmd *c = s->first; c && s->leg && s->mode != MODE_OVER; c = c->next) {
         if (c->state != CMD_READY)
             continue;
@@ -292,6 +297,12 @@ static void query_reply(struct session *s, struct cmd *c, struct span bytes)
         put(s);
 }
 
+static void pump(struct session *s)
+{
+    if (s->tx && s->tx->up == UP_OPEN)
+        content_pump(s);
+}
+
 /* Replies to content carry the transaction as their tag, all others their command. */
 static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,
                      struct span bytes)
@@ -299,8 +310,10 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
     struct session *s = ctx;
     struct cmd *c = tag;
     (void)u;
-    if (!tag) {
-        /* our own RSET or NOOP: only its being answered counts */
+    if (kind == UPLEG_XCLIENT) {
+        introduce_reply(s, code);
+    } else if (!tag) {
+        pump(s); /* our own RSET or NOOP: only its being answered counts */
     } else if (tag == s->tx) {
         content_leg_reply(s, kind, code, bytes);
     } else if (kind == UPLEG_AUTH) {
@@ -422,6 +435,7 @@ static void on_lost(void *ctx, struct upleg *u, const char *why, unsigned code, 
     struct cmd *c = first_unanswered(s);
     enum own_reply failed = c && !code ? failure(c, upleg_end(u)) : SAY_NONE;
     put(s);
+    introduce_done(s);
     session_count(s, SESSION_COUNT_UPSTREAM_LOST);
     s->leg_lost = personal;
     bool again = try_again(s, c, used);
@@ -447,13 +461,62 @@ static void on_drained(void *ctx, struct upleg *u)
 {
     struct session *s = ctx;
     (void)u;
-    if (s->tx && s->tx->up == UP_OPEN)
-        content_pump(s);
+    pump(s);
     if (s->mode != MODE_OVER)
         session_run(s);
 }
 
-static const struct upleg_user leg_user = {.reply = on_reply, .drained = on_drained, .lost = on_lost};
+static void go_on(struct session *s)
+{
+    if (s->mode != MODE_NEW)
+        session_run(s);
+    else
+        session_greet(s);
+}
+
+/* It has heard who the client is, and EHLO was said anew. */
+static void on_ready(void *ctx, struct upleg *u)
+{
+    struct session *s = ctx;
+    (void)u;
+    introduce_done(s);
+    go_on(s);
+}
+
+static const struct upleg_user leg_user = {
+    .ready = on_ready, .reply = on_reply, .drained = on_drained, .lost = on_lost};
+
+static void no_leg(struct session *s, const char *why)
+{
+    struct cmd *c = first_unanswered(s);
+    session_count(s, SESSION_COUNT_UPSTREAM_LOST);
+    if (s->mode == MODE_NEW)
+        session_refuse_greeting(s, SAY_NO_UPSTREAM);
+    else if (c && is_query(c))
+        answer_failed(s, SAY_QUERY_LOST, why);
+    else if (c)
+        answer_lost(s, c, why, 0, SPAN_NONE);
+}
+
+void leg_failed(struct session *s, const char *why)
+{
+    introduce_done(s);
+    leg_drop(s, false);
+    no_leg(s, why);
+}
+
+/* A leg whose greetings are the client's own says nothing that the client did not. */
+static void take_leg(struct session *s)
+{
+    struct upleg_marks *marks = upleg_marks(s->leg);
+    marks->personal = marks->personal || s->policy->eager;
+    marks->introduced = marks->introduced || s->policy->identity == SESSION_IDENTITY_CONNECTION;
+    const char *lacks = s->policy->relay_greeting ? NULL : introduce_lacks(s);
+    if (lacks)
+        leg_failed(s, lacks);
+    else if (!s->policy->relay_greeting && !introduce_by_xclient(s) && !s->leg)
+        no_leg(s, "no memory for XCLIENT");
+}
 
 void session_upstream(struct session *s, struct upleg *u, const char *why)
 {
@@ -466,21 +529,10 @@ void session_upstream(struct session *s, struct upleg *u, const char *why)
     if (u) {
         s->leg = u;
         upleg_use(u, &leg_user, s);
-        if (s->policy->eager)
-            upleg_marks(u)->personal = true;
-    } else if (s->mode == MODE_NEW) {
-        session_refuse_greeting(s, SAY_NO_UPSTREAM);
-        return;
+        take_leg(s);
     } else {
-        struct cmd *c = first_unanswered(s);
-        session_count(s, SESSION_COUNT_UPSTREAM_LOST);
-        if (c && is_query(c))
-            answer_failed(s, SAY_QUERY_LOST, why);
-        else if (c)
-            answer_lost(s, c, why, 0, SPAN_NONE);
+        no_leg(s, why);
     }
-    if (s->mode != MODE_NEW)
-        session_run(s);
-    else
-        session_greet(s);
+    if (s->mode != MODE_OVER && !s->introducing)
+        go_on(s);
 }

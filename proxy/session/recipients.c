@@ -12,6 +12,13 @@
  * What is collected is the transaction's. */
 #include "session/internal.h"
 
+#define WORDS_MAX ((size_t)1024 * 1024) /* of all replies to one message */
+
+static bool keep_words(struct tx *t, struct span bytes)
+{
+    return bytes.n <= WORDS_MAX - buf_len(&t->each_bytes) && buf_append(&t->each_bytes, bytes);
+}
+
 static bool collect(struct session *s, unsigned code, struct span bytes)
 {
     struct tx *t = s->tx;
@@ -19,7 +26,7 @@ static bool collect(struct session *s, unsigned code, struct span bytes)
     struct span text;
     if (!t->each)
         t->each = arena_alloc(t->arena, s->view.rcpt_count * sizeof(*t->each));
-    if (!t->each || !reply_next_line(bytes, &at, &text) || (t->prdr && !buf_append(&t->each_bytes, bytes)))
+    if (!t->each || !reply_next_line(bytes, &at, &text) || (t->prdr && !keep_words(t, bytes)))
         return false;
     t->each[t->each_n++] = (struct rcpt_reply){code, arena_span(t->arena, text)};
     return true;
@@ -50,6 +57,14 @@ static const struct rcpt_reply *first_of(const struct tx *t, unsigned class)
     return &t->each[i];
 }
 
+static bool all_alike(const struct tx *t)
+{
+    for (size_t i = 1; i < t->each_n; i++)
+        if (t->each[i].code != t->each[0].code || !span_eq(t->each[i].text, t->each[0].text))
+            return false;
+    return true;
+}
+
 /* The line of a folded reply for one recipient, and what the server said of it. */
 static bool print_recipient(struct buf *b, struct span rcpt, const struct rcpt_reply *r)
 {
@@ -75,7 +90,7 @@ static bool fold(struct session *s, unsigned *code, struct span *bytes)
     struct tx *t = s->tx;
     size_t good = count_class(t, 2);
     unsigned worst = count_class(t, 4) ? 4 : 5;
-    if (good == t->each_n || t->each_n == 1)
+    if (good == t->each_n || all_alike(t))
         return true; /* the last one stands for all */
     const struct rcpt_reply *r = first_of(t, worst);
     *code = r->code;
@@ -133,8 +148,7 @@ static bool gather_prdr(struct session *s, enum upleg_kind kind, unsigned code, 
     if (kind == UPLEG_PRDR && code / 100 != 3)
         return true; /* the server had one for all */
     bool more = kind == UPLEG_PRDR || upleg_owed(s->leg) > 0;
-    if (!buf_append(&t->each_bytes, *bytes) ||
-        (kind == UPLEG_PRDR && !upleg_expect(s->leg, s->view.rcpt_count + 1, t)))
+    if (!keep_words(t, *bytes) || (kind == UPLEG_PRDR && !upleg_expect(s->leg, s->view.rcpt_count + 1, t)))
         return fall_silent(s, bytes);
     *bytes = buf_span(&t->each_bytes);
     return !more;

@@ -16,8 +16,9 @@
 
 #include "base/clock.h"
 
-#define SLICE       ((size_t)64 * 1024) /* of the spool to the wire, and the usual chunk */
-#define CHUNKS_OWED 8u                  /* replies to chunks that may be out */
+#define SLICE       ((size_t)64 * 1024)   /* of the spool to the wire, and the usual chunk */
+#define TURN        ((size_t)1024 * 1024) /* of what is held, until other sessions have theirs */
+#define CHUNKS_OWED 8u                    /* replies to chunks that may be out */
 
 /* ---- the way there ---- */
 
@@ -63,7 +64,7 @@ void content_release(struct session *s, struct cmd *c)
     if (t->discard) {
         tx_decide(t, "discarded", t->where ? t->where : "end");
         content_conclude(s, SAY_OK, "end");
-    } else if (buf_len(&t->refusal)) {
+    } else if (content_refused(t)) {
         content_answer_refusal(s);
     } else if (t->lost || !s->leg) {
         content_conclude(s, SAY_CONTENT_LOST, "upstream");
@@ -81,7 +82,8 @@ void content_release(struct session *s, struct cmd *c)
 
 static bool leg_congested(const struct session *s)
 {
-    return upleg_full(s->leg) || (s->tx->chunks_up && upleg_owed(s->leg) >= CHUNKS_OWED);
+    size_t most = upleg_offer(s->leg)->caps & CAP_PIPELINING ? CHUNKS_OWED : 1;
+    return upleg_full(s->leg) || (s->tx->chunks_up && upleg_owed(s->leg) >= most);
 }
 
 bool content_congested(const struct session *s)
@@ -114,9 +116,10 @@ static bool send_piece(struct session *s, struct span bytes, bool last)
     struct tx *t = s->tx;
     enum upleg_kind kind = !last ? UPLEG_BDAT : t->prdr && !upleg_lmtp(s->leg) ? UPLEG_PRDR : UPLEG_FINAL;
     size_t replies = last && upleg_lmtp(s->leg) ? s->view.rcpt_count : 1;
-    bool ok = t->chunks_up ? upleg_chunk(s->leg, bytes, kind, replies, t) : upleg_content(s->leg, bytes);
     t->kept_us = session_now(s);
-    return ok && (!last || t->chunks_up || upleg_content_ended(s->leg, kind, replies, t));
+    if (t->chunks_up)
+        return upleg_chunk(s->leg, bytes, kind, replies, t);
+    return last ? upleg_content_end(s->leg, bytes, kind, replies, t) : upleg_content(s->leg, bytes);
 }
 
 static bool send_out(struct session *s, bool last)
@@ -199,15 +202,21 @@ static void fail_upstream(struct session *s, enum own_reply r, const char *note)
 void content_pump(struct session *s)
 {
     struct tx *t = s->tx;
+    uint64_t turn_over = t->pumped + TURN;
     bool more = true;
     t->sent_us = session_now(s);
+    t->yields = false;
     if (content_congested(s))
         t->progress_us = t->sent_us; /* likewise */
-    while (more && t->up == UP_OPEN && t->stage != TX_RELEASED && s->leg && !leg_congested(s))
+    while (more && t->up == UP_OPEN && t->stage != TX_RELEASED && s->leg && !leg_congested(s)) {
+        t->yields = t->pumped >= turn_over;
+        if (t->yields)
+            return;
         if (!pump_step(s, &more)) {
             fail_upstream(s, SAY_NO_SPACE, "the content could not be passed on");
             return;
         }
+    }
 }
 
 /* One more piece, behind what is held; once all of that is gone, straight to the wire. */
@@ -241,8 +250,10 @@ static void final_reply(struct session *s, unsigned code, struct span bytes, boo
     tx_decide(t, verdict_of_code(code), "upstream");
     if (s->run)
         chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, code, true);
-    if (code / 100 == 2)
+    if (code / 100 == 2) {
         s->junk = 0;
+        s->skipped = 0;
+    }
     cmd_answer_bytes(s, c, bytes);
     t->unsaid = !buf_len(&c->reply);
     if (code == 421)
@@ -253,8 +264,10 @@ static void final_reply(struct session *s, unsigned code, struct span bytes, boo
 static void keep_refusal(struct session *s, unsigned code, struct span bytes)
 {
     struct tx *t = s->tx;
-    if (buf_len(&t->refusal) || !buf_append(&t->refusal, bytes))
+    if (buf_len(&t->refusal))
         return;
+    if (!buf_append(&t->refusal, bytes))
+        t->violation = SAY_NO_MEMORY; /* not to be forgotten for that */
     t->refusal_closes = code == 421;
     tx_note_reply(t, code, bytes);
     tx_decide(t, verdict_of_code(code), "upstream");
@@ -267,33 +280,40 @@ static void refused(struct session *s, unsigned code, struct span bytes)
 {
     struct tx *t = s->tx;
     if (t->stage == TX_SENDING) {
-        upleg_marks(s->leg)->spent = t->chunks_up;
         t->stage = TX_DECIDING;
         final_reply(s, code, bytes, false);
         return;
     }
     keep_refusal(s, code, bytes);
-    upleg_marks(s->leg)->spent = true;
     if (t->stage != TX_RELEASED) {
         t->up = UP_NOTHING;
         buf_free(&t->out);
     }
 }
 
+/* To the end of a message that lacks a chunk. A server that answers for each recipient may have more to say,
+ * or not: the next message must not be answered by it. */
+static void end_of_refused(struct session *s, unsigned code)
+{
+    s->tx->up = UP_NOTHING;
+    if (upleg_owed(s->leg) || code / 100 == 3)
+        leg_drop(s, false);
+    content_answer_refusal(s);
+}
+
 static void end_reply(struct session *s, enum upleg_kind kind, unsigned code, struct span bytes)
 {
     struct tx *t = s->tx;
-    if (!recipients_fold(s, kind, &code, &bytes))
-        return;
-    upleg_marks(s->leg)->spent = t->chunks_up && code / 100 != 2;
-    bool cleared = !t->chunks_up || code / 100 == 2; /* RFC 3030 2: after a failed BDAT comes RSET */
-    if (!buf_len(&t->refusal)) {
-        final_reply(s, code, bytes, cleared);
+    if (content_refused(t)) {
+        end_of_refused(s, code);
         return;
     }
-    t->mail_sent = !cleared;
-    t->up = UP_NOTHING;
-    content_answer_refusal(s);
+    if (!recipients_fold(s, kind, &code, &bytes))
+        return;
+    bool cleared = !t->chunks_up || code / 100 == 2; /* RFC 3030 2: after a failed BDAT comes RSET */
+    if (!cleared)
+        upleg_marks(s->leg)->spent = true;
+    final_reply(s, code, bytes, cleared);
 }
 
 void content_leg_reply(struct session *s, enum upleg_kind kind, unsigned code, struct span bytes)
@@ -326,6 +346,8 @@ void content_leg_lost(struct session *s, const char *why, unsigned code, struct 
         if (refuses && (heard_of_content || code == 421))
             keep_refusal(s, code, bytes);
         content_abandon(s);
+    } else if (content_refused(t)) {
+        content_answer_refusal(s);
     } else if (refuses) {
         final_reply(s, code, bytes, true);
     } else {

@@ -65,20 +65,19 @@ static bool client_turn(const struct session *s)
 
 /* A client that sends content may be silent for a while, and slow for as long, but not for ever: an octet now
  * and then would hold a session, a leg and a place in the spool. Between the chunks of BDAT it has the time
- * that it has for any command. */
+ * that it has for any command, but that once for a message. */
 static uint64_t content_due(const struct session *s)
 {
     const struct session_limits *l = &s->policy->limits;
     const struct tx *t = s->tx;
-    if (!s->first)
-        return t->progress_us + l->command_us;
-    uint64_t silent = t->progress_us + l->content_us;
+    uint64_t pause = t->decoder.form == DATA_DOTS ? 0 : l->command_us;
+    uint64_t silent = t->progress_us + (s->first ? l->content_us : l->command_us);
     if (!l->data_rate)
         return silent;
     uint64_t octets = t->decoder.octets, second = US_PER_S;
     uint64_t earned = octets / l->data_rate * second + octets % l->data_rate * second / l->data_rate;
     uint64_t waited = t->waits_since_us ? session_now(s) - t->waits_since_us : 0; /* it could not help that */
-    uint64_t slow = t->rate_from_us + waited + l->content_us + earned;
+    uint64_t slow = t->rate_from_us + waited + l->content_us + pause + earned;
     return silent < slow ? silent : slow;
 }
 
@@ -89,6 +88,8 @@ static uint64_t deadline(const struct session *s)
     const struct session_limits *l = &s->policy->limits;
     if (s->mode == MODE_NEW)
         return s->phases || s->leg_asked ? 0 : session_now(s) + GREET_POLL_US;
+    if (s->tx && s->tx->yields)
+        return session_now(s);
     if (s->tx && s->tx->stage == TX_RECEIVING) {
         if (content_congested(s))
             return s->tx->sent_us + l->content_us;
@@ -125,7 +126,8 @@ static void client_timed_out(struct session *s, enum own_reply r, const char *wh
 
 static void content_timed_out(struct session *s)
 {
-    if (s->first && session_now(s) < s->tx->progress_us + s->policy->limits.content_us)
+    const struct session_limits *l = &s->policy->limits;
+    if (session_now(s) < s->tx->progress_us + (s->first ? l->content_us : l->command_us))
         client_timed_out(s, SAY_TOO_SLOW, "the client sent its content too slowly");
     else
         client_timed_out(s, SAY_IDLE, "the client took too long");
@@ -136,6 +138,8 @@ static void time_is_up(struct session *s)
     uint64_t now = session_now(s);
     if (s->mode == MODE_NEW) {
         session_greet(s);
+    } else if (s->tx && s->tx->yields) {
+        content_pump(s);
     } else if (s->tx && (s->tx->stage == TX_SENDING || content_congested(s))) {
         content_stalled(s);
     } else if (s->tx && s->tx->stage == TX_RECEIVING && (s->tx->paused || now < content_due(s))) {
@@ -173,7 +177,8 @@ static struct span append_text(char **at, struct span text)
 struct session *session_create(const struct session_ops *ops, void *ctx, const struct session_client *client)
 {
     const size_t tls_room = 16;
-    struct session *s = calloc(1, sizeof(*s) + client->session_id.n + client->address.n + tls_room);
+    struct session *s =
+        calloc(1, sizeof(*s) + client->session_id.n + client->address.n + client->destination.n + tls_room);
     if (!s)
         return NULL;
     char *text = s->texts;
@@ -182,6 +187,10 @@ struct session *session_create(const struct session_ops *ops, void *ctx, const s
     s->last = &s->first;
     s->view.session_id = append_text(&text, client->session_id);
     s->view.client_address = append_text(&text, client->address);
+    s->destination = append_text(&text, client->destination);
+    s->destination_port = client->destination_port;
+    s->client_port = client->port;
+    s->tls_text = text;
     s->view.tls = append_text(&text, span_head(client->tls_version, tls_room));
     memcpy(s->view.ip, client->ip, sizeof(s->view.ip));
     s->view.ip_n = client->ip_n;
@@ -204,6 +213,9 @@ void session_destroy(struct session **sp)
     line_free(&s->line);
     free(s->helo);
     free(s->user);
+    free(s->name);
+    free(s->address);
+    free(s->reached);
     free(s);
     *sp = NULL;
 }
@@ -218,7 +230,8 @@ void session_start(struct session *s)
         session_over(s, SESSION_CLOSE_FLUSH, "no memory");
         return;
     }
-    phases_run(s, NULL, PHASE_BIT(POSTERN_ON_CONNECT));
+    unsigned user = s->view.user.n ? PHASE_BIT(POSTERN_ON_AUTH) : 0; /* known from XCLIENT alone */
+    phases_run(s, NULL, PHASE_BIT(POSTERN_ON_CONNECT) | user);
     if (s->mode != MODE_OVER)
         session_run(s);
 }
@@ -249,8 +262,7 @@ void session_secured(struct session *s, struct span tls_version)
 {
     if (s->mode != MODE_TLS)
         return;
-    /* The room behind the address was left for this. */
-    char *place = s->texts + s->view.session_id.n + s->view.client_address.n;
+    char *place = s->tls_text;
     s->view.tls = append_text(&place, span_head(tls_version, 16));
     s->in_tls = true;
     s->mode = MODE_COMMAND;
@@ -332,4 +344,16 @@ const char *session_counter_name(enum session_counter c)
         [SESSION_COUNT_AUTH_FAILED] = "auth_failed",
     };
     return names[c];
+}
+
+bool session_counter_is_limit(enum session_counter c)
+{
+    static const bool is_limit[SESSION_COUNTERS] = {
+        [SESSION_COUNT_SYNC_VIOLATIONS] = true,   [SESSION_COUNT_BARE_NEWLINES] = true,
+        [SESSION_COUNT_TOO_MANY_ERRORS] = true,   [SESSION_COUNT_TOO_MANY_RCPTS] = true,
+        [SESSION_COUNT_TOO_MANY_COMMANDS] = true, [SESSION_COUNT_TOO_BIG] = true,
+        [SESSION_COUNT_LINE_TOO_LONG] = true,     [SESSION_COUNT_NO_SPACE] = true,
+        [SESSION_COUNT_TIMEOUTS] = true,
+    };
+    return is_limit[c];
 }

@@ -34,6 +34,14 @@ struct session_limits { /* by value from the configuration */
 /* What becomes of VRFY, EXPN and ETRN. */
 enum session_query { SESSION_QUERY_REFUSE, SESSION_QUERY_RELAY, SESSION_QUERY_ANSWER };
 
+enum session_identity {
+    SESSION_IDENTITY_AUTO, /* XCLIENT or XFORWARD, whichever the server offers */
+    SESSION_IDENTITY_NONE,
+    SESSION_IDENTITY_XCLIENT,
+    SESSION_IDENTITY_XFORWARD,
+    SESSION_IDENTITY_CONNECTION /* its connections say it themselves: each is for one session */
+};
+
 /* What a listener's sessions do; belongs to a generation. A session takes the newest one at each MAIL outside
  * a transaction. Whoever hands it out keeps it alive from policy_get to policy_put. */
 struct session_policy {
@@ -50,6 +58,8 @@ struct session_policy {
     bool auth_needs_tls, enforce_sync, normalize_newlines, eager;
     struct networks lenient_sync, normalize_for; /* clients to whom the two in the middle do not apply */
     enum session_query vrfy, expn, etrn;
+    enum session_identity identity; /* how the upstream hears who the client is */
+    struct networks trust_xclient;  /* who is believed what it says by XCLIENT */
     bool relay_greeting; /* eager, and greeting and EHLO are the server's own: its legs have config.relay */
 };
 
@@ -79,6 +89,7 @@ enum session_counter { /* things worth a metric; names in session_counter_name()
                        SESSION_COUNTERS
 };
 const char *session_counter_name(enum session_counter c);
+bool session_counter_is_limit(enum session_counter c); /* a limit that a client reached */
 
 /* One transaction (or a session that a filter refused before any), for the log. Borrowed for the call. */
 struct session_report {
@@ -113,6 +124,8 @@ struct session_ops {
     /* The session is over: nothing more will be called, and the owner destroys it when no call of it is on
      * the stack. */
     void (*close)(void *ctx, enum session_close how, const char *why);
+    /* By XCLIENT: the client is another from now on. ip_n 0: not known who. */
+    void (*identified)(void *ctx, const unsigned char *ip, size_t ip_n, uint16_t port);
     uint64_t (*now_us)(void *ctx);
     void (*timer)(void *ctx, uint64_t at_us); /* session_timeout then; 0: none */
     /* the upstream's side */
@@ -136,6 +149,9 @@ struct session_client {
     struct span session_id, address; /* text; copied */
     unsigned char ip[16];
     size_t ip_n;
+    uint16_t port;
+    struct span destination; /* the address of ours that it reached; copied */
+    uint16_t destination_port;
     bool in_tls; /* implicit TLS: the handshake is done before the session begins */
     struct span tls_version;
 };

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "smtp/reply.h"
+#include "smtp/text.h"
 
 #include <stdlib.h>
 
@@ -45,6 +46,7 @@ struct upleg {
     struct buf greeting; /* this and the next four: with config.relay */
     unsigned greeting_code;
     char name[HELLO_NAME];
+    bool named; /* EHLO says `name` also without config.relay */
     void *hello_tag;
     bool tls_refused, in_clear;
     bool in_tls, securing;
@@ -72,6 +74,8 @@ static const struct kind_rule {
     [UPLEG_FINAL] = {FINAL_CLASSES, offsetof(struct upleg_config, final_us)},
     [UPLEG_PRDR] = {FINAL_CLASSES | CLASS(3), offsetof(struct upleg_config, final_us)},
     [UPLEG_AUTH] = {FINAL_CLASSES | CLASS(3), offsetof(struct upleg_config, command_us)},
+    [UPLEG_XCLIENT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_XFORWARD] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_RSET] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_QUERY] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_NOOP] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
@@ -95,13 +99,19 @@ struct upleg *upleg_create(const struct upleg_config *config, const struct upleg
     return u;
 }
 
+static void free_owed(struct owed *o)
+{
+    while (o) {
+        struct owed *next = o->next;
+        free(o);
+        o = next;
+    }
+}
+
 static void drop_owed(struct upleg *u)
 {
-    while (u->owed_first) {
-        struct owed *o = u->owed_first;
-        u->owed_first = o->next;
-        free(o);
-    }
+    free_owed(u->owed_first);
+    u->owed_first = NULL;
     u->owed_last = &u->owed_first;
     u->owed_count = 0;
 }
@@ -162,19 +172,34 @@ static void arm(struct upleg *u)
     u->ops->timer(u->ops_ctx, at);
 }
 
-static bool owe(struct upleg *u, enum upleg_kind kind, void *tag)
+/* All of them or none: a reply that is owed and was not asked for shifts every one behind it. */
+static bool owe_many(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag)
 {
-    struct owed *o = calloc(1, sizeof(*o));
-    if (!o)
-        return false;
-    o->kind = kind;
-    o->tag = tag;
-    *u->owed_last = o;
-    u->owed_last = &o->next;
-    u->owed_count++;
-    if (u->owed_count == 1)
+    struct owed *first = NULL, **last = &first;
+    bool idle = !u->owed_first;
+    for (size_t i = 0; i < replies; i++) {
+        *last = calloc(1, sizeof(**last));
+        if (!*last) {
+            free_owed(first);
+            return false;
+        }
+        (*last)->kind = kind;
+        (*last)->tag = tag;
+        last = &(*last)->next;
+    }
+    if (!first)
+        return true;
+    *u->owed_last = first;
+    u->owed_last = last;
+    u->owed_count += replies;
+    if (idle)
         arm(u);
     return true;
+}
+
+static bool owe(struct upleg *u, enum upleg_kind kind, void *tag)
+{
+    return owe_many(u, kind, 1, tag);
 }
 
 static struct owed pop_owed(struct upleg *u)
@@ -196,7 +221,9 @@ static bool send_line(struct upleg *u, struct span line)
     if (line.n + 2 <= sizeof(small)) {
         memcpy(small, line.p, line.n);
         memcpy(small + line.n, "\r\n", 2);
-        return u->ops->send(u->ops_ctx, span_make(small, line.n + 2));
+        bool sent = u->ops->send(u->ops_ctx, span_make(small, line.n + 2));
+        wipe(small, line.n + 2); /* it may be a password */
+        return sent;
     }
     return u->ops->send(u->ops_ctx, line) && u->ops->send(u->ops_ctx, SPAN_LIT("\r\n"));
 }
@@ -227,7 +254,7 @@ static void say_hello(struct upleg *u, enum upleg_kind verb)
         verb != UPLEG_EHLO ? "HELO"
         : u->config->lmtp  ? "LHLO"
                            : "EHLO",
-        u->config->relay ? u->name : u->config->ehlo_name);
+        u->config->relay || u->named ? u->name : u->config->ehlo_name);
 }
 
 /* The end of the greetings: whose user said EHLO itself gets the reply to it. */
@@ -370,14 +397,23 @@ void upleg_secured(struct upleg *u)
     say_hello(u, UPLEG_EHLO);
 }
 
+/* Of 3yz, one alone promises replies for each recipient. */
+static bool is_fit(const struct owed *o, unsigned code)
+{
+    bool right_class = kind_rules[o->kind].classes & CLASS(code / 100);
+    return right_class && (o->kind != UPLEG_PRDR || code / 100 != 3 || code == 353);
+}
+
 /* 421 says that the server closes: the reply goes to whom it is for, then the leg is over (RFC 5321 3.8). */
 static void deliver(struct upleg *u, unsigned code, struct span bytes)
 {
     struct owed o = pop_owed(u);
-    if (!(kind_rules[o.kind].classes & CLASS(code / 100))) {
+    if (!is_fit(&o, code)) {
         disbelieve(u, "the server's reply does not fit the command");
         return;
     }
+    if (o.kind == UPLEG_BDAT && code / 100 != 2) /* also when nobody waits for the reply any more */
+        u->marks.spent = true;
     if (o.kind == UPLEG_DATA && code / 100 == 3)
         u->content = true;
     if (u->content && o.forgotten) {
@@ -456,6 +492,16 @@ void upleg_lost(struct upleg *u, const char *why)
     die(u, false, why, 0, SPAN_NONE);
 }
 
+/* false: it cannot be said; the name that was there stays. */
+static bool keep_name(struct upleg *u, struct span name)
+{
+    if (!name.n || name.n >= sizeof(u->name))
+        return false;
+    memcpy(u->name, name.p, name.n);
+    u->name[name.n] = '\0';
+    return true;
+}
+
 /* ---- the user's calls ---- */
 
 void upleg_use(struct upleg *u, const struct upleg_user *user, void *ctx)
@@ -520,10 +566,8 @@ unsigned upleg_greeting(const struct upleg *u, struct span *bytes_r)
 /* TLS needs EHLO, so a client that says HELO goes on in the clear, or not at all. */
 bool upleg_hello(struct upleg *u, enum upleg_kind verb, struct span name, bool in_clear, void *tag)
 {
-    if (u->state != AT_READY || u->content || name.n >= sizeof(u->name))
+    if (u->state != AT_READY || u->content || !keep_name(u, name))
         return false;
-    memcpy(u->name, name.p, name.n);
-    u->name[name.n] = '\0';
     u->hello_tag = tag;
     u->in_clear = in_clear;
     if (verb == UPLEG_HELO && wants_tls(u) && u->config->tls == UPLEG_REQUIRED)
@@ -545,20 +589,12 @@ bool upleg_content(struct upleg *u, struct span bytes)
     return u->state == AT_READY && u->content && u->ops->send(u->ops_ctx, bytes);
 }
 
-static bool owe_many(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag)
+bool upleg_content_end(struct upleg *u, struct span bytes, enum upleg_kind kind, size_t replies, void *tag)
 {
-    for (size_t i = 0; i < replies; i++)
-        if (!owe(u, kind, tag))
-            return false;
-    return true;
-}
-
-bool upleg_content_ended(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag)
-{
-    if (u->state != AT_READY || !u->content)
+    if (u->state != AT_READY || !u->content || !owe_many(u, kind, replies, tag))
         return false;
     u->content = false;
-    return owe_many(u, kind, replies, tag);
+    return u->ops->send(u->ops_ctx, bytes);
 }
 
 bool upleg_chunk(struct upleg *u, struct span bytes, enum upleg_kind kind, size_t replies, void *tag)
@@ -572,13 +608,23 @@ bool upleg_chunk(struct upleg *u, struct span bytes, enum upleg_kind kind, size_
 
 bool upleg_expect(struct upleg *u, size_t replies, void *tag)
 {
+    if (!owe_many(u, UPLEG_FINAL, replies, tag))
+        return false;
     u->answerable += replies;
-    return owe_many(u, UPLEG_FINAL, replies, tag);
+    return true;
 }
 
 enum upleg_chunking upleg_chunking(const struct upleg *u)
 {
     return u->offer.caps & CAP_CHUNKING ? u->config->chunking : UPLEG_CHUNKS_NEVER;
+}
+
+void upleg_hello_again(struct upleg *u, struct span name)
+{
+    if (u->state != AT_READY)
+        return;
+    u->named = keep_name(u, name);
+    say_hello(u, UPLEG_EHLO);
 }
 
 bool upleg_lmtp(const struct upleg *u)

@@ -47,6 +47,8 @@ enum upleg_kind { /* of a command, for timeouts and for which replies it may hav
                   UPLEG_PRDR,  /* the same, where 353 may say that one for each recipient follows */
                   UPLEG_AUTH,  /* also each response of the exchange: 334 goes on */
                   UPLEG_RSET,
+                  UPLEG_XCLIENT,
+                  UPLEG_XFORWARD,
                   UPLEG_NOOP,
                   UPLEG_QUERY, /* VRFY, EXPN, ETRN */
                   UPLEG_QUIT,
@@ -123,14 +125,17 @@ MUST_CHECK bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span
 void upleg_forget(struct upleg *u, const void *tag);
 /* Content between the 354 and the end; already in wire form. */
 MUST_CHECK bool upleg_content(struct upleg *u, struct span bytes);
-/* What was written last ends the message: `replies` of the kind are owed from now on. */
-MUST_CHECK bool upleg_content_ended(struct upleg *u, enum upleg_kind kind, size_t replies, void *tag);
+/* These end the message: `replies` of the kind are owed from now on. */
+MUST_CHECK bool upleg_content_end(struct upleg *u, struct span bytes, enum upleg_kind kind, size_t replies,
+                                  void *tag);
 /* One chunk (RFC 3030) in wire form, and its replies: UPLEG_BDAT, or another kind for the last. Between
  * chunks other commands may be sent: RSET takes the message back. */
 MUST_CHECK bool upleg_chunk(struct upleg *u, struct span bytes, enum upleg_kind kind, size_t replies,
                             void *tag);
 /* The reply that is being told says that so many UPLEG_FINAL follow. */
 MUST_CHECK bool upleg_expect(struct upleg *u, size_t replies, void *tag);
+/* The server greeted anew, after it was told of a client: EHLO by the client's name, and `ready` follows. */
+void upleg_hello_again(struct upleg *u, struct span name);
 bool upleg_lmtp(const struct upleg *u);
 enum upleg_chunking upleg_chunking(const struct upleg *u); /* NEVER: also where the server has it not */
 bool upleg_full(const struct upleg *u);
@@ -141,9 +146,10 @@ void upleg_abort(struct upleg *u, bool reset);
 struct upleg_marks {
     bool
         spent; /* a chunk was refused: Exim 4.96 spoils what comes after that, so nobody else shall have it */
-    bool personal;  /* authenticated: belongs to one session */
-    bool used;      /* was kept before: may be closed by the server at any time */
-    unsigned mails; /* transactions begun over it */
+    bool introduced; /* it has been told of one client, and is for its session alone */
+    bool personal;   /* authenticated: belongs to one session */
+    bool used;       /* was kept before: may be closed by the server at any time */
+    unsigned mails;  /* transactions begun over it */
 };
 struct upleg_marks *upleg_marks(struct upleg *u);
 

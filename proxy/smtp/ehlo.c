@@ -6,6 +6,8 @@
  */
 #include "smtp/ehlo.h"
 
+#include "smtp/identity.h"
+
 #include "smtp/delivery.h"
 
 #include <inttypes.h>
@@ -184,6 +186,10 @@ void ehlo_take(struct ehlo *e, struct span line)
     if (!row || (row->how == VALUE && !take_value(e, row->cap, span_trim(rest))))
         return;
     e->caps |= row->cap;
+    if (row->cap == CAP_XCLIENT)
+        e->xclient = identity_offered(rest);
+    if (row->cap == CAP_XFORWARD)
+        e->xforward = identity_offered(rest);
     if (row->cap == CAP_SIZE)
         e->size = size_value(next_word(&rest));
     if (row->how == AUTH)
@@ -298,6 +304,8 @@ static bool print_value(struct buf *out, const struct row *row, const struct ehl
     case NOTE:
         break;
     }
+    if (row->cap == CAP_XCLIENT)
+        return buf_append(out, SPAN_LIT(" " IDENTITY_TAKEN));
     return row->cap != CAP_SIZE || e->size == 0 || buf_printf(out, " %" PRIu64, e->size);
 }
 

@@ -43,6 +43,7 @@ struct ehlo {
     size_t auth_n;
     struct ehlo_text values[EHLO_VALUES];
     uint32_t limits[EHLO_LIMITS]; /* 0: none said */
+    uint32_t xclient, xforward;   /* their attributes, see identity_offered */
 };
 
 /* Our side of an offer. */

@@ -256,6 +256,16 @@ enum proxy_result proxy_feed(struct proxy_parser *p, struct span *in, struct pro
     return first == signature.p[0] ? feed_v2(p, in, out) : feed_v1(p, in, out);
 }
 
+size_t proxy_wants(const struct proxy_parser *p)
+{
+    const size_t shortest = sizeof("PROXY UNKNOWN\r\n") - 1;
+    struct span seen = buf_span(&p->seen);
+    if (seen.n < shortest)
+        return shortest - seen.n;
+    size_t all = seen.p[0] == signature.p[0] ? v2_wants(seen, SIZE_MAX) : 0;
+    return all > seen.n ? all - seen.n : 1;
+}
+
 void proxy_parser_free(struct proxy_parser *p)
 {
     buf_free(&p->seen);

@@ -45,6 +45,9 @@ struct proxy_parser {
     struct buf seen;
 };
 
+/* How many octets more are the header's for certain: whoever reads no more than these takes nothing of what
+ * follows. At least 1. */
+size_t proxy_wants(const struct proxy_parser *p);
 void proxy_parser_free(struct proxy_parser *p); /* zeroed is new */
 MUST_CHECK enum proxy_result proxy_feed(struct proxy_parser *p, struct span *in, struct proxy_header *out);
 

@@ -11,9 +11,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"', re.S)
 LIBC = {
     "assert", "ctype", "dirent", "dlfcn", "endian", "errno", "fcntl", "float", "fnmatch", "getopt", "glob", "grp",
-    "inttypes", "limits", "locale", "math", "netdb", "poll", "pwd", "sched", "signal", "spawn", "stdalign", "stdarg",
-    "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "strings", "syslog",
-    "threads", "time", "unistd", "wchar", "iconv", "malloc",
+    "inttypes", "limits", "locale", "math", "netdb", "poll", "pwd", "sched", "search", "signal", "spawn", "stdalign",
+    "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "strings",
+    "syslog", "threads", "time", "unistd", "wchar", "iconv", "malloc",
 }
 LIBC_FOLDERS = ("sys/", "netinet/", "arpa/", "net/if", "linux/")
 LIBRARIES = {  # header prefix: library

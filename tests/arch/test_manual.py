@@ -33,7 +33,7 @@ class Manual(unittest.TestCase):
                 self.has(" ".join(filter(None, (code, enhanced, text))))
 
     def test_every_reply_before_a_session(self):
-        said = [" ".join(filter(None, words)) for path in ("proxy/admission.c", "proxy/relay.c")
+        said = [" ".join(filter(None, words)) for path in ("proxy/admission.c", "proxy/intercept.c")
                 for words in table(path, LITERAL)]
         self.assertGreaterEqual(len(said), 8)
         for text in said:
@@ -41,7 +41,7 @@ class Manual(unittest.TestCase):
                 self.has(re.sub(r"\s+", " ", text))
 
     def test_nothing_is_said_that_the_tables_do_not_have(self):
-        sources = "".join((ROOT / p).read_text() for p in ("proxy/session/replies.def", "proxy/admission.c", "proxy/relay.c"))
+        sources = "".join((ROOT / p).read_text() for p in ("proxy/session/replies.def", "proxy/admission.c", "proxy/intercept.c"))
         sources = re.sub(r'"\s*\n\s*"', "", sources)
         for code, enhanced, text in re.findall(r"^\.It Li (\d{3}) (?:(\d\.\d\.\d+) )?(.*)$", self.source, re.M):
             with self.subTest(text):

@@ -239,7 +239,7 @@ class Disturbed(Faulty):
                     self.assertEqual([c.reply().code for _ in range(6)], [250] * 5 + [354])
                     self.assertEqual(c.content(CONTENT).code, 250)
                     c.quit()
-        self.assertGreater(self.faults.get("disturbed"), 1000)
+        self.assertGreater(self.faults.get("disturbed"), 200)
         self.faults.set("disturb", 0)
 
 

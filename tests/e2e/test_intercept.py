@@ -67,7 +67,8 @@ class Dialogue(Interception):
                 p.stop()
 
     def test_what_the_server_offers_and_can_be_honoured(self):
-        self.sink(host=FOUR, port=25, extensions=("SIZE", "DSN"), size=1234, extra_lines=("X-OWN thing", "XCLIENT NAME"))
+        self.sink(host=FOUR, port=25, extensions=("SIZE", "DSN"), size=1234,
+                  extra_lines=("X-OWN thing", "XCLIENT NAME"))
         self.gate()
         c = self.to(FOUR)
         offers = c.hello()

@@ -95,6 +95,15 @@ class ClientCertificates(PolicyCase):
                 self.assertEqual(seen.get("client_cert"), "CN=client" if shown else None)
                 self.assertEqual(seen.get("client_cert_sha256"), certs.fingerprint(shown) if shown else None)
 
+    def test_an_authority_that_cannot_be_read(self):
+        p = self.asking("require")
+        for name, why in (("missing.pem", "No such file"), ("postern.yaml", "no PEM certificates")):
+            with self.subTest(name=name):
+                bad = merge(p.settings, {"listeners": {"tls": {"client_ca": name}}})
+                self.assertIn("refused", p.reload(bad))
+                p.wait_log(rf"postern.yaml:\d+:\d+: error: .*{name}: {why}")
+        self.assertEqual(self.secured(p, showing(certificates().client)).message().code, 250)
+
     def test_a_server_certificate_is_none_for_clients(self):
         self.refused_handshake(self.asking("request"), showing(certificates().good))
 

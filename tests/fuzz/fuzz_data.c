@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Message content: the decoder against a reference of another making, cut in any way; and the emitter, whose
- * output must be one message for every reader and decode to what went in. */
+ * output must be one message for every reader and decode to what went in. By DATA, by BDAT, and binary. */
 #include "fuzz/fuzz.h"
 
 #include "smtp/data.h"
@@ -54,12 +54,12 @@ static void check_decoder(struct span in, bool normalize)
     free(want.content);
 }
 
-static struct buf emit(struct span content, enum cut how, size_t room)
+static struct buf emit(struct span content, enum data_form form, enum cut how, size_t room)
 {
     struct buf wire = {0};
     struct data_emitter e;
     uint32_t number = (uint32_t)content.n;
-    data_emitter_init(&e, DATA_DOTS);
+    data_emitter_init(&e, form);
     while (content.n) {
         struct span piece = cut_piece(&content, how, &number), left = piece;
         while (left.n) {
@@ -79,7 +79,8 @@ static void check_emitter(struct span content)
     char *room = room_for(content);
     struct span want = wire_normal(content, room);
     for (int how = 0; how < CUTS; how++) {
-        struct buf wire = emit(content, (enum cut)how, how == CUT_WHOLE ? SIZE_MAX : 2 + content.n % 50);
+        struct buf wire =
+            emit(content, DATA_DOTS, (enum cut)how, how == CUT_WHOLE ? SIZE_MAX : 2 + content.n % 50);
         const char *fault = wire_fault(buf_span(&wire));
         if (fault)
             (void)fprintf(stderr, "the wire has %s\n", fault);
@@ -96,11 +97,50 @@ static void check_emitter(struct span content)
     free(room);
 }
 
+/* The content of a payload, whose end is the input's. */
+static struct buf decode_payload(struct span in, enum cut how, struct data_decoder *d)
+{
+    size_t used;
+    struct buf content = decode(in, how, d, &used);
+    struct span last = data_decode_last(d);
+    REQUIRE(used == SIZE_MAX && d->octets == in.n && buf_append(&content, last));
+    return content;
+}
+
+static void check_payload(struct span in, bool normalize)
+{
+    char *room = room_for(in);
+    struct span normal = wire_normal_chunk(in, room);
+    bool bare = !span_eq(normal, in);
+    for (int how = 0; how < CUTS; how++) {
+        struct data_decoder d;
+        data_decoder_init(&d, DATA_CHUNKS, normalize);
+        struct buf got = decode_payload(in, (enum cut)how, &d);
+        REQUIRE(span_eq(buf_span(&got), normalize ? normal : in));
+        REQUIRE((d.bare_cr || d.bare_lf) == bare);
+        REQUIRE(d.nul == (in.n && memchr(in.p, '\0', in.n)));
+        struct buf wire = emit(buf_span(&got), DATA_CHUNKS, (enum cut)how, 2 + in.n % 50);
+        REQUIRE(span_eq(buf_span(&wire), normal));
+        buf_free(&wire);
+        buf_free(&got);
+
+        data_decoder_init(&d, DATA_BINARY, normalize);
+        got = decode_payload(in, (enum cut)how, &d);
+        wire = emit(buf_span(&got), DATA_BINARY, (enum cut)how, 2 + in.n % 50);
+        REQUIRE(span_eq(buf_span(&got), in) && span_eq(buf_span(&wire), in));
+        buf_free(&wire);
+        buf_free(&got);
+    }
+    free(room);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = span_make((const char *)data, size);
     check_decoder(in, false);
     check_decoder(in, true);
     check_emitter(in);
+    check_payload(in, false);
+    check_payload(in, true);
     return 0;
 }

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The whole engine, two-sided: the input is a script of events, the promises are assertions.
  *
- *   bytes 0 and 1: options. byte 2: the phase in which the one filter has its say, and what. Then records:
- * kind, length, bytes 0 the client sends   1 the upstream sends   2 the upstream's next expected reply,
- * well-formed (code by the first byte)   3 time passes   4 the client leaves   5 the upstream leaves   6 a
- * drain   7 upstream output blocks 8 the upstream's greeting and EHLO   9 the filter's late verdict
+ *   bytes 0, 1 and 3: options. byte 2: the phase in which the one filter has its say, and what. Then records
+ * of kind, length, bytes:
+ *   0 the client sends      1 the upstream sends      2 the upstream's next expected reply, well-formed (code
+ *   by the first byte)      3 time passes             4 the client leaves       5 the upstream leaves
+ *   6 a drain               7 upstream output blocks, or not any more           8 the upstream's greeting and
+ *   EHLO                    9 the filter's late verdict                         10 the client does not read,
+ *   or does again           11 the end of a drain
  *
- * Checked: the client is never told 2yz after a message's end without the upstream having said it (promise
- * 1); what goes upstream has no bare CR or LF, whatever came in, unless it is the payload of a chunk of a
- * binary message, and behind each chunk a command of ours begins (promise 2); each session that ends gives
- * back every policy; the engine ends whatever happens. */
+ * Checked: the client is never told 2yz after a message's end without the upstream having said it, and no
+ * message is accepted whose end was not sent (promise 1); what goes upstream has no bare CR or LF, whatever
+ * came in, unless it is the payload of a chunk of a binary message, and behind each chunk a command of ours
+ * begins (promise 2); each session that ends gives back every policy; the engine ends whatever happens. */
 #include "smtp/bdat.h"
 #include "support/engine.h"
 
@@ -107,8 +110,9 @@ struct wire_reader {
 
 static bool is_command_of_ours(struct span line)
 {
-    static const char *const words[] = {"EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", "BDAT ", "RSET", "DATA",
-                                        "NOOP",  "QUIT",  "AUTH ",      "VRFY ",    "EXPN ", "ETRN "};
+    static const char *const words[] = {"EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", "BDAT ",
+                                        "RSET",  "DATA",  "NOOP",       "QUIT",     "AUTH ",
+                                        "VRFY ", "EXPN ", "ETRN ",      "LHLO ",    "HELP"};
     for (size_t i = 0; i < COUNT_OF(words); i++)
         if (span_istarts(line, span_of(words[i])))
             return true;
@@ -146,30 +150,39 @@ static void read_chunks(struct wire_reader *r, struct world *w)
 static void answer_upstream(struct world *w, uint8_t byte)
 {
     static const char *const replies[] = {
-        "250 2.0.0 fine",       "354 go",        "550 5.7.1 no", "451 4.3.0 later",
-        "250-two\r\n250 lines", "421 4.3.2 bye", "334 Z28=",     "235 2.7.0 in"};
+        "250 2.0.0 fine", "354 go",   "550 5.7.1 no", "451 4.3.0 later", "250-two\r\n250 lines",
+        "421 4.3.2 bye",  "334 Z28=", "235 2.7.0 in", "353 each of them"};
     char text[64];
-    int n = snprintf(text, sizeof(text), "%s\r\n", replies[byte % 8]);
+    int n = snprintf(text, sizeof(text), "%s\r\n", replies[byte % COUNT_OF(replies)]);
     world_upstream(w, span_make(text, (size_t)n), 0);
 }
 
 static void say_hello(struct world *w)
 {
-    const struct span offer = SPAN_LIT("250-up\r\n250-PIPELINING\r\n250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n"
-                                       "250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n");
+    char offer[200];
+    int n = snprintf(offer, sizeof(offer),
+                     "250-up\r\n%s%s250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250-CHUNKING\r\n"
+                     "250-BINARYMIME\r\n250 DSN\r\n",
+                     w->offer.caps & CAP_PIPELINING ? "250-PIPELINING\r\n" : "",
+                     w->offer.caps & CAP_PRDR ? "250-PRDR\r\n" : "");
+    const struct upleg *leg = w->leg;
     world_upstream(w, SPAN_LIT("220 up\r\n"), 0);
-    world_upstream(w, offer, 0);
+    if (w->leg == leg) /* else it was one too many, and the next connection begins with its own */
+        world_upstream(w, span_make(offer, (size_t)n), 0);
 }
 
 /* Whoever is to read chunks must have offered them: such a server's first words are always the same. */
 static bool is_first_word(const struct world *w, unsigned kind)
 {
-    return (kind == 1 || kind == 2) && w->leg_config.chunking && w->leg && !upleg_ready(w->leg);
+    return (kind == 1 || kind == 2) && w->leg_config.chunking && !w->leg_config.relay && w->leg &&
+           !upleg_ready(w->leg);
 }
+
+#define KINDS 12
 
 static void run_record(struct world *w, uint8_t kind, struct span bytes)
 {
-    switch (is_first_word(w, kind % 10) ? 8 : kind % 10) {
+    switch (is_first_word(w, kind % KINDS) ? 8 : kind % KINDS) {
     case 0:
         world_client(w, bytes, 0);
         break;
@@ -203,8 +216,16 @@ static void run_record(struct world *w, uint8_t kind, struct span bytes)
     case 8:
         say_hello(w);
         break;
-    default:
+    case 9:
         late_verdict(bytes.n ? (uint8_t)bytes.p[0] : 0);
+        break;
+    case 10:
+        w->client_full = !w->client_full;
+        if (!w->client_full)
+            session_drained(w->session);
+        break;
+    default:
+        session_kill(w->session);
         break;
     }
     if (w->resume && !w->closed)
@@ -225,7 +246,8 @@ static void more_options(struct world *w, uint8_t bits)
     if (bits & 32)
         w->policy.vrfy = w->policy.expn = w->policy.etrn = SESSION_QUERY_RELAY;
     if (bits & 64)
-        w->policy.lenient_sync = w->policy.normalize_for = (struct networks){&everywhere, 1};
+        w->policy.lenient_sync = w->policy.normalize_for = w->policy.trust_xclient =
+            (struct networks){&everywhere, 1};
     if (bits & 128) {
         w->policy.limits.pipelined = 2;
         w->policy.limits.commands = 20;
@@ -233,6 +255,27 @@ static void more_options(struct world *w, uint8_t bits)
     }
     if (w->leg_config.chunking) /* else responses, lines of any kind, go upstream */
         w->policy.auth_needs_tls = true;
+}
+
+/* What kind of server it is. One that gets DATA as well is not read chunk by chunk. */
+static void upstream_options(struct world *w, uint8_t bits)
+{
+    if (bits & 1) {
+        w->leg_config.chunking = UPLEG_CHUNKS_AS_CAME;
+        w->offer.caps &= ~(uint32_t)CAP_BINARYMIME;
+        w->policy.auth_needs_tls = true;
+    }
+    w->leg_config.lmtp = bits & 2;
+    if (bits & 4)
+        w->offer.caps |= CAP_PRDR;
+    if (bits & 8)
+        w->offer.caps &= ~(uint32_t)CAP_PIPELINING;
+    if (bits & 16)
+        w->policy.limits.upstream_idle_us = 10000000;
+    if (bits & 32)
+        w->policy.limits.data_rate = 0;
+    if (bits & 64)
+        w->policy.eager = w->policy.relay_greeting = w->leg_config.relay = true;
 }
 
 static void options(struct world *w, uint8_t bits)
@@ -268,16 +311,17 @@ static struct chain *chain_of(struct world *w, uint8_t byte, struct filter_insta
 static void play(struct world *w, const uint8_t *data, size_t size)
 {
     struct wire_reader reader = {.binary = w->offer.caps & CAP_BINARYMIME};
-    for (size_t at = 3; at + 1 < size && !w->closed;) {
+    for (size_t at = 4; at + 1 < size && !w->closed;) {
         size_t n = data[at + 1];
         n = n < size - at - 2 ? n : size - at - 2;
         uint64_t before = w->counters[SESSION_COUNT_ACCEPTED];
-        uint8_t kind = data[at] % 10;
+        uint8_t kind = data[at] % KINDS;
         run_record(w, data[at], span_make((const char *)data + at + 2, n));
         if (kind != 1 && kind != 2 && kind != 8)
             must(w->counters[SESSION_COUNT_ACCEPTED] == before,
                  "acknowledged by what was not the upstream's reply");
-        if (w->leg_config.chunking)
+        must(w->counters[SESSION_COUNT_ACCEPTED] <= w->releases, "accepted, and its end was not sent");
+        if (w->leg_config.chunking == UPLEG_CHUNKS_ALWAYS)
             read_chunks(&reader, w);
         else
             check_line_ends(buf_span(&w->to_upstream));
@@ -289,11 +333,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w;
     struct filter_instance *instance = NULL;
-    if (size < 4)
+    if (size < 5)
         return 0;
     memset(&script, 0, sizeof(script));
     options(&w, data[0]);
     more_options(&w, data[1]);
+    upstream_options(&w, data[3]);
     struct chain *chain = data[2] ? chain_of(&w, data[2], &instance) : NULL;
     w.policy.chain = chain;
     world_begin(&w);

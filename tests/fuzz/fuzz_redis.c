@@ -3,8 +3,8 @@
  *
  *   bytes --guard--> hiredis' reader --> the client's calls
  *
- * What must hold: the guard says the same however the bytes are cut; the reader takes all that it lets
- * through, and what comes out is small; each call that was taken is told its end exactly once, and never
+ * What must hold: guard and reader say the same however the bytes are cut, and what comes out is of the
+ * kinds that are known, and small; each call that was taken is told its end exactly once, and never
  * before it was made; a client that has found something wrong has closed the connection. The first byte
  * chooses the settings and how many calls are made; all others are the server's. */
 #include "fuzz/fuzz.h"
@@ -43,13 +43,15 @@ static void check_reply(const redisReply *r, unsigned depth)
     }
 }
 
-static void take_replies(redisReader *reader, struct buf *trace)
+/* false: the reader found what the guard does not look for, such as a number that is too large. */
+static bool take_replies(redisReader *reader, struct buf *trace)
 {
     for (;;) {
         void *got = NULL;
-        REQUIRE(redisReaderGetReply(reader, &got) == REDIS_OK);
+        if (redisReaderGetReply(reader, &got) != REDIS_OK)
+            return false;
         if (!got)
-            return;
+            return true;
         const redisReply *r = got;
         check_reply(r, 0);
         REQUIRE(buf_printf(trace, "%d %zu %lld\n", r->type, r->elements, r->integer));
@@ -57,28 +59,28 @@ static void take_replies(redisReader *reader, struct buf *trace)
     }
 }
 
-/* The replies, or what the guard found wrong. */
+/* The replies, or that something is wrong; when that is found depends on the cuts. */
 static struct buf read_guarded(struct span in, enum cut how)
 {
     struct guard g = {.max_line = LINE_MAX_N, .max_bulk = BULK_MAX_N, .max_elements = ELEMENTS_MAX};
     struct buf trace = {0};
-    const char *wrong = NULL;
+    bool good = true;
     uint32_t number = (uint32_t)in.n;
     redisReader *reader = redisReaderCreate();
     REQUIRE(reader);
-    while (in.n && !wrong) {
+    while (in.n && good) {
         struct span piece = cut_piece(&in, how, &number);
-        wrong = guard_check(&g, (struct postern_span){piece.p, piece.n});
-        if (!wrong) {
+        good = !guard_check(&g, (struct postern_span){piece.p, piece.n});
+        if (good) {
             REQUIRE(redisReaderFeed(reader, piece.p, piece.n) == REDIS_OK);
-            take_replies(reader, &trace);
+            good = take_replies(reader, &trace);
         }
         free_piece(piece);
     }
     redisReaderFree(reader);
-    if (wrong) { /* how much came before depends on the cuts */
+    if (!good) {
         buf_free(&trace);
-        REQUIRE(buf_printf(&trace, "wrong: %s", wrong));
+        REQUIRE(buf_printf(&trace, "wrong"));
     }
     return trace;
 }

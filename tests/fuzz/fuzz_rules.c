@@ -53,7 +53,7 @@ static void check_action(const struct rule *r)
 {
     REQUIRE(!r->text || strnlen(r->text, RULE_TEXT_MAX + 1) <= RULE_TEXT_MAX);
     for (const char *p = r->text; p && *p; p++)
-        REQUIRE((unsigned char)*p >= ' ' && *p != 0x7f);
+        REQUIRE(*p == '\t' || (*p >= ' ' && *p <= '~'));
     if (r->action == RULE_REJECT)
         REQUIRE(r->code >= 500 && r->code <= 599 && r->enhanced[0] == '5');
     if (r->action == RULE_DEFER)

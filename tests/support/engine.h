@@ -38,7 +38,9 @@ struct world {
     struct upleg *leg, *grave;
     struct buf to_upstream;
     bool leg_closed, leg_reset, leg_with_session, refuse_connect, wanted, leg_full;
-    bool client_full; /* the client does not read */
+    bool client_full;    /* the client does not read */
+    size_t identified_n; /* octets of the address that XCLIENT gave; its port */
+    uint16_t identified_port;
     unsigned connects, reports, releases;
     char verdict[32], stage[32], note[120];
     unsigned code;
@@ -196,6 +198,14 @@ static void world_close(void *ctx, enum session_close how, const char *why)
     w->closed = true;
 }
 
+static void world_identified(void *ctx, const unsigned char *ip, size_t ip_n, uint16_t port)
+{
+    struct world *w = ctx;
+    (void)ip;
+    w->identified_n = ip_n;
+    w->identified_port = port;
+}
+
 static uint64_t world_now(void *ctx)
 {
     struct world *w = ctx;
@@ -303,6 +313,7 @@ static const struct session_ops world_ops = {
     .start_tls = world_start_tls,
     .resume = world_resume,
     .close = world_close,
+    .identified = world_identified,
     .now_us = world_now,
     .timer = world_timer,
     .offer = world_offer,

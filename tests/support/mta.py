@@ -190,7 +190,7 @@ class Postfix:
 
     def _postfix(self, *words):
         return subprocess.run(["postfix", "-c", str(self.folder / "etc"), *words], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, check=False)
+                              capture_output=True, text=True, check=False, timeout=60)
 
     def __enter__(self):
         self.dovecot.start()

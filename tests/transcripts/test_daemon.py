@@ -126,6 +126,7 @@ class Script:
                     "bare_newline": "normalize" if "normalize" in self.options else "reject",
                     "lenient_sync": ["127.0.0.0/8"] if "lenient_sync" in self.options else [],
                     "normalize_newlines": ["127.0.0.1"] if "lenient_newlines" in self.options else [],
+                    "trust_xclient": ["127.0.0.1"] if "trust_xclient" in self.options else [],
                     "auth_needs_tls": "auth_clear" not in self.options}
         listener |= {query: self.options[query] for query in ("vrfy", "expn", "etrn") if query in self.options}
         if "starttls" in self.options:

@@ -4,8 +4,8 @@
     postern --> Chaos --> upstream
 
 Each connection has one trouble or none, chosen when it begins; it strikes when a number of bytes has passed. While
-`calm` is set nothing more happens. Split keeps every byte; the others lose what a real network can lose: the rest of the
-connection, or only the replies (mute), which is what leaves a sender in doubt.
+`calm` is set nothing more happens. Split keeps every byte; the others lose what a real network can lose: the rest of
+the connection, or only the replies (mute), which is what leaves a sender in doubt.
 """
 import asyncio
 import contextlib

@@ -45,7 +45,7 @@ class Nemesis:
         self.deeds = deeds
         self.journal = []  # (time, name)
 
-    def rage(self, seconds, pause=(0.1, 0.7)):
+    def rage(self, seconds, pause=(0.05, 0.5)):
         end = time.monotonic() + seconds
         todo = self.chance.sample(list(self.deeds), len(self.deeds))
         while time.monotonic() < end or todo:

@@ -8,7 +8,9 @@
 The build folder is $POSTERN_BUILD, else build/. Exit code 1 when something differs.
 """
 import argparse
+import collections
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +27,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=1, help="the number of the first script")
     p.add_argument("--replay", type=pathlib.Path, help="a file with one script, as it was printed")
     p.add_argument("--show", action="store_true", help="one script, with both transcripts")
+    p.add_argument("--tls", action="store_true", help="within STARTTLS (Postfix)")
     return p.parse_args()
 
 
@@ -35,7 +38,7 @@ def show(rig, script):
         print(f"-- {name}: {play.transcript.end}, {len(play.messages)} messages")
         for said in play.transcript.replies:
             print(f"   {said.label}\n      {said}")
-    return "\n".join(map(str, compare.differences(direct, through)))
+    return "\n".join(map(str, compare.differences(direct, through, collections.Counter())[0]))
 
 
 def check(rig, first, count):
@@ -47,7 +50,8 @@ def check(rig, first, count):
 
 def main():
     a = arguments()
-    with tempfile.TemporaryDirectory(prefix="postern-oracle-") as folder, Rig(a.server, folder) as rig:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
+    with tempfile.TemporaryDirectory(prefix="postern-oracle-") as folder, Rig(a.server, folder, tls=a.tls) as rig:
         if a.replay:
             found = shrink.replay(rig, a.replay.read_text())
         elif a.show:

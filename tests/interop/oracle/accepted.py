@@ -24,6 +24,7 @@ class Rule:
     label: str = ""            # what is answered, from its start, any case
     through: str = ""          # what came through postern, from its start
     parts: bool = False        # the sessions are in different states from here on
+    forgives: str = ""         # a parameter of MAIL in which the messages of this session may differ
 
     def fits(self, own, direct, through):
         return bool(re.fullmatch(self.own, own) and re.match(self.direct or str(through.code), str(direct))
@@ -32,6 +33,7 @@ class Rule:
 
 SYNTAX = "BAD_COMMAND|UNKNOWN|NEEDS_ARGUMENT|TAKES_NO_ARGUMENT|BAD_HELO|BAD_SENDER|BAD_RCPT|BAD_PARAMETER|UNKNOWN_PARAMETER"
 ORDER = "NEED_HELO|NESTED_MAIL|NEED_MAIL|NEED_RCPT|NOT_IN_MAIL|AUTH_TWICE|AUTH_NOT_OFFERED|TLS_UNAVAILABLE"
+TROUBLE = r"\w*(UPSTREAM|LOST|SPACE|MEMORY|IDLE|SHUTDOWN|TOO_MANY)"  # never an answer that a server gave as well
 SLOPPY = r"(MAIL|RCPT)(  | (FROM|TO): |.*>  )|.* $"
 
 RULES = (
@@ -45,14 +47,19 @@ RULES = (
          parts=True),
     Rule("long lines", "a command line has a limit (limits.command_line); Postfix cuts it, Exim has a larger one",
          own="LINE_TOO_LONG|LINE_FLOOD", direct="[25]", parts=True),
-    Rule("own words", "postern answers this itself, with the server's code", own=r"\w+"),
+    Rule("nested MAIL", "Postfix 3.7 refuses it, and forgets the BODY of the first", own="NESTED_MAIL",
+         direct="503 5.5.1 Error: nested MAIL", forgives="BODY"),
+    Rule("written anew", "a command is parsed and written again, so blanks and letters in a parameter's name reach the "
+         "server as the grammar has them; some servers refuse what was sloppy", own="|OK|START_CONTENT", direct="50|555",
+         label=SLOPPY + r"|mail from:.*(size|body|ret)=", through="[2345]", parts=True),
+    Rule("own words", "postern answers this itself, with the server's code", own=rf"(?!{TROUBLE})\w+"),
     # both refuse
     Rule("refused at once", "postern refuses what is no command, or out of order, before it asks the server; the servers have "
          "different codes for it themselves (500, 501, 503, 550, 553, 554, 555)", own=f"{SYNTAX}|{ORDER}", direct="5"),
     Rule("mechanism", "504 is the code of RFC 4954 for an unknown mechanism; Postfix with Dovecot says 535",
          own="AUTH_MECHANISM", direct="5"),
     Rule("not served", "EXPN, ETRN and TURN are for the server's own administrator; 502 whatever the server says",
-         own="NOT_SERVED", direct="[245]", label="EXPN|ETRN|TURN"),
+         own="NOT_SERVED|NEED_HELO", direct="[245]", label="EXPN|ETRN|TURN"),
     Rule("size", "a size of twenty digits is refused at once; the others refuse it as a number, or take it",
          own="TOO_BIG", direct="[25]", parts=True),
     # postern is stricter
@@ -76,26 +83,30 @@ RULES = (
     Rule("bare newline", "bare CR, bare LF and NUL in content are refused, whatever the server would do (Postfix 3.7 "
          "and Exim 4.96 end messages at some of them)", own="BARE_NEWLINE|NUL_BYTE", direct="[245]", parts=True),
     Rule("synchronisation", "who talks before his turn after a command that ends a pipelined group is refused (RFC 2920 "
-         "3.1); of the servers Exim does that too", own="OUT_OF_TURN", direct="[2354]", label="after", parts=True),
+         "3.1); of the servers Exim does that too", own="OUT_OF_TURN", direct="[02354]", label="after", parts=True),
     Rule("early talker", "seen where it was there before the greeting went out: with luck, here and there",
          own="OUT_OF_TURN|HELLO", direct="220|554", label="greeting", parts=True),
     # what postern answers in the server's place
     Rule("HELP", "postern's own; Postfix has none", own="HELP", direct="[25]"),
-    Rule("VRFY", "postern's own; OpenSMTPD does not know it", own="VRFY", direct="500"),
+    Rule("VRFY", "postern's own; OpenSMTPD does not know it, Postfix asks its access rules", own="VRFY", direct="[45]"),
     Rule("NOOP, RSET", "postern's own; OpenSMTPD takes no argument, and nothing before EHLO", own="OK", direct="50[03]",
-         label="NOOP|RSET"),
+         label="NOOP|RSET", parts=True),
     Rule("EHLO", "postern's own: OpenSMTPD refuses a second one, Exim and OpenSMTPD refuse names that others take",
          own="HELLO", direct="50[013]", label="EHLO|HELO|after.*(EHLO|early)", parts=True),
     Rule("MAILFROM:", "no command; Postfix takes it for a header line and hangs up", own="UNKNOWN", direct="221",
          label=r"MAILFROM", parts=True),
+    Rule("too big, later", "chunks are held, and refused as a whole at the last one; Postfix says so at the one that is too "
+         "much", own="CHUNK_OK", direct="552", label="BDAT", parts=True),
+    Rule("empty chunk", "BDAT 0 is a chunk like any other; Exim and Postfix want none", own="CHUNK_OK",
+         direct="504 zero size|551 5.7.1 Null BDAT", label="BDAT", parts=True),
     # replies of the server's that it would not have given the client
-    Rule("written anew", "a command is parsed and written again, so blanks and letters in a parameter's name reach the "
-         "server as the grammar has them; some servers refuse what was sloppy", direct="50|555",
-         label=SLOPPY + r"|mail from:.*(size|body|ret)=", through="[2345]", parts=True),
+    Rule("chunks together", "held chunks go on as one; Exim tells the size of the last", direct="250 .* byte chunk",
+         label="BDAT LAST", through="250 .* byte chunk"),
     Rule("size remembered", "Postfix 3.7 remembers the SIZE of a MAIL that it refused, until the next RSET",
          direct="552 5.3.4 Message size exceeds fixed limit", label="MAIL", through="[245]", parts=True),
     Rule("EHLO upstream", "the server is greeted with EHLO although this client said HELO or nothing yet, so it takes "
-         "parameters and AUTH", direct="501|503 AUTH command used when not advertised", through="[245]", parts=True),
+         "parameters and AUTH", direct="501|50[03] .*(AUTH|All RCPT commands were rejected)", through="[2-5]",
+         parts=True),
 )
 
 
@@ -111,7 +122,7 @@ def own_name(label, said):
     if said.code == 220 or (said.code == 250 and re.match("(EHLO|HELO)|after.*(early|EHLO)", label, re.I)):
         return "HELLO"
     name = own_replies().get((said.code, SESSION_ID.sub("", said.lines[0])), "") if len(said.lines) == 1 else ""
-    return "" if name == "OK" and not re.match("NOOP|RSET", label, re.I) else name
+    return "" if name == "OK" and not re.match("NOOP|RSET|after", label, re.I) else name
 
 
 def rule_for(direct, through):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Compares the two plays of one script: replies in order, how it ended, and the messages that were committed.
 
-    differences(direct, through)  ->  [Difference(…)], empty when they are alike
+    differences(direct, through, used)  ->  ([Difference(…)], True), the list empty when they are alike
 
 Each play must also be honest in itself: as many messages committed as were acknowledged. An accepted difference
 (accepted.py) may be one after which the two sessions are no longer in the same state; then the comparison of
@@ -9,10 +9,11 @@ replies ends there, and of the messages those are compared that were acknowledge
 """
 import collections
 import dataclasses
+import itertools
 import re
 
 from tests.interop.oracle import accepted
-from tests.interop.oracle.play import Transcript
+from tests.interop.oracle.play import Said, Transcript
 
 UNLIKE = (  # what differs between any two sessions: (pattern, instead)
     (re.compile(r"queued as [0-9A-Za-z]+"), "queued as ID"),              # Postfix, the sink, aiosmtpd
@@ -33,26 +34,28 @@ class Play:
     messages: list = dataclasses.field(default_factory=list)
 
     def said(self, text):
-        text = text.replace(self.nonce.decode(), "NONCE")
+        text = self.plain(text)
         for pattern, instead in UNLIKE:
             text = pattern.sub(instead, text)
         return text
 
-    def committed(self):
-        """The messages as comparable values."""
-        def plain(value):
-            return value.replace(self.nonce.decode(), "NONCE")
+    def plain(self, text):
+        return text.replace(self.nonce.decode(), "NONCE")
 
-        def plain_all(values):
-            return tuple(map(plain, values))
-        return [(plain(m.sender), plain_all(m.parameters), tuple((plain(a), plain_all(ps)) for a, ps in m.recipients),
+    def plain_words(self, words, forgiven=()):
+        return tuple(self.plain(w) for w in words if w.partition("=")[0] not in forgiven)
+
+    def committed(self, forgiven=()):
+        """The messages as comparable values, less some parameters of MAIL."""
+        return [(self.plain(m.sender), self.plain_words(m.parameters, forgiven),
+                 tuple((self.plain(a), self.plain_words(words)) for a, words in m.recipients),
                  ADDED.sub(b"", m.content).replace(self.nonce, b"NONCE")) for m in self.messages]
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
     what: str       # reply, end, messages, direct is not honest, postern is not honest
-    label: str
+    label: str      # what was answered
     direct: str
     through: str
 
@@ -71,40 +74,53 @@ def honesty(play, who):
     return [Difference(f"{who} is not honest", "", f"{took} acknowledged", f"{kept} committed")]
 
 
+@dataclasses.dataclass
+class Verdict:
+    """What came of the replies."""
+    differences: list = dataclasses.field(default_factory=list)
+    in_step: int | None = None      # how many replies are in step, where the sessions parted
+    forgiven: set = dataclasses.field(default_factory=set)   # parameters of MAIL that need not be alike
+
+    def part(self, at, *differences):
+        self.in_step = at
+        self.differences = list(differences)
+        return self
+
+
 def compare_replies(direct, through, used):
-    """(differences, the number of replies that are in step: None when all are)"""
     a, b = direct.transcript.replies, through.transcript.replies
-    for i, (x, y) in enumerate(zip(a, b)):
+    verdict = Verdict()
+    for i, (x, y) in enumerate(itertools.zip_longest(a, b)):
+        x, y = x or Said(y.label, 0, (direct.transcript.end,)), y or Said(x.label, 0, (through.transcript.end,))
         xs, ys = direct.said(str(x)), through.said(str(y))
         if xs == ys:
             continue
         rule = accepted.rule_for(x, y)
         if rule is None:
-            return [Difference("reply", x.label, xs, ys)], i
+            return verdict.part(i, Difference("reply", x.label, xs, ys))
         used[rule.name] += 1
         if rule.parts:
-            return [], i
-    n = min(len(a), len(b))
-    if len(a) != len(b):
-        more = [" | ".join([*map(str, p.transcript.replies[n:]), p.transcript.end]) for p in (direct, through)]
-        return [Difference("number of replies", max(a, b, key=len)[n].label, *more)], n
+            return verdict.part(i)
+        verdict.forgiven |= {rule.forgives}
     if direct.transcript.end != through.transcript.end:
-        return [Difference("end", a[-1].label, direct.transcript.end, through.transcript.end)], n
-    return [], None
+        return verdict.part(len(a), Difference("end", a[-1].label, direct.transcript.end, through.transcript.end))
+    return verdict
 
 
-def compare_messages(direct, through, in_step):
+def compare_messages(direct, through, verdict):
     """All of them; where the sessions parted, those that were acknowledged before."""
-    a, b = collections.Counter(direct.committed()), collections.Counter(through.committed())
-    if in_step is None and a == b:
+    a, b = (collections.Counter(p.committed(verdict.forgiven)) for p in (direct, through))
+    if verdict.in_step is None and a == b:
         return []
-    if in_step is not None and (a & b).total() >= acknowledged(direct.transcript.replies[:in_step]):
+    if verdict.in_step is not None and (a & b).total() >= acknowledged(direct.transcript.replies[:verdict.in_step]):
         return []
     return [Difference("messages", "", repr(sorted(a - b))[:600], repr(sorted(b - a))[:600])]
 
 
-def differences(direct, through, used=None):
-    used = collections.Counter() if used is None else used
-    found, in_step = compare_replies(direct, through, used)
-    found += honesty(direct, "direct") + honesty(through, "postern")
-    return found or compare_messages(direct, through, in_step)
+def differences(direct, through, used):
+    """The differences, and whether the sessions were compared to their end, or the rudeness before it. `used` counts
+    the rules that applied."""
+    verdict = compare_replies(direct, through, used)
+    found = verdict.differences + honesty(direct, "direct") + honesty(through, "postern")
+    parted = direct.transcript.replies[verdict.in_step:][:1] if verdict.in_step is not None else []
+    return found or compare_messages(direct, through, verdict), not any(r.label[:5] != "after" for r in parted)

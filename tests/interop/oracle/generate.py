@@ -11,7 +11,7 @@ import random
 
 from tests.interop.oracle import words
 from tests.interop.oracle.content import content, hostile_content
-from tests.interop.oracle.script import Script, Step, stuffed
+from tests.interop.oracle.script import NONCE, Script, Step, stuffed
 
 
 def command(text):
@@ -25,6 +25,7 @@ class Maker:
         self.server = server
         self.offered = offered
         self.steps = []
+        self.extended = False  # EHLO was said, and CHUNKING offered
 
     # ---- choices ----
 
@@ -65,6 +66,7 @@ class Maker:
     def hello(self):
         name = self.pick((8, "client.example.org"), (1, "[127.0.0.1]"), (1, "a"))
         how = self.pick((90, "EHLO"), (6, "HELO"), (2, "ehlo"), (2, ""))
+        self.extended = how.upper() == "EHLO" and "CHUNKING" in self.offered
         if how:
             self.say(command(f"{how} {name}"))
 
@@ -84,7 +86,7 @@ class Maker:
         envelope = [self.sender()] + [self.recipient() for _ in range(self.pick((8, 1), (4, 2), (2, 4), (1, 0)))]
         if self.chance(0.05):
             self.random.shuffle(envelope)
-        how = self.pick((12, "DATA"), (4 if "CHUNKING" in self.offered else 0, "BDAT"), (1, "RSET"), (1, ""))
+        how = self.pick((12, "DATA"), (4 * self.extended, "BDAT"), (1, "RSET"), (1, ""))
         if how == "DATA":
             self.together_or_not([*envelope, b"DATA\r\n"])
             self.say(stuffed(content(self.random)) + b".\r\n", *self.behind_content(), needs=354)
@@ -102,6 +104,7 @@ class Maker:
         left, made = content(self.random, big=self.server != "exim"), []
         for _ in range(self.pick((4, 0), (2, 1), (1, 4))):
             n = self.random.randint(0, len(left))
+            n -= next((i for i in range(1, len(NONCE)) if left[n - i:].startswith(NONCE)), 0)  # never through it
             made.append(b"BDAT %d\r\n" % n + left[:n])
             left = left[n:]
         return [*made, b"BDAT %d LAST\r\n" % len(left) + left]

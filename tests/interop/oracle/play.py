@@ -6,14 +6,23 @@ plays of one script differ.
 """
 import dataclasses
 import socket
+import ssl
 import struct
 import time
 
 from tests.interop.oracle.script import CHUNKS, NONCE
+from tests.support.client import trusting
 
 PATIENCE = 30.0    # seconds for a reply that must come
 PAUSE = 0.001      # between two segments
 END_OF_LABEL = 70
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    lacking: frozenset = frozenset()  # of the server, see Script.without()
+    tls: bool = False                 # STARTTLS before the script begins
+    patience: float = PATIENCE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +48,8 @@ class Gone(Exception):
 
 
 class Wire:
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port, patience):
+        self.socket = socket.create_connection(("127.0.0.1", port), patience)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
@@ -50,14 +59,14 @@ class Wire:
                 if i:
                     time.sleep(PAUSE)
                 self.socket.sendall(data)
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             pass  # what it said before it closed can still be read
 
     def line(self):
         while b"\n" not in self.buffer:
             try:
                 data = self.socket.recv(65536)
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 data = b""
             if not data:
                 raise Gone
@@ -74,6 +83,9 @@ class Wire:
                 return 0, (line,)
             if line[3:4] != "-":
                 return int(line[:3]), tuple(lines)
+
+    def start_tls(self):
+        self.socket = trusting().wrap_socket(self.socket)
 
     def leave(self, how):
         if how == "reset":
@@ -94,16 +106,16 @@ def label_of(unit):
 
 
 class Player:
-    def __init__(self, script, port, nonce, lacking):
-        self.script, self.nonce, self.lacking = script, nonce, lacking
+    def __init__(self, script, port, nonce, how):
+        self.script, self.nonce, self.how = script, nonce, how
         self.out = Transcript()
-        self.wire = Wire(port)
+        self.wire = Wire(port, how.patience)
 
     def hear(self, label):
         """The next reply. Where one of the two plays says DATA for chunks, only the last reply to them is listed."""
         code, lines = self.wire.reply()
         self.out.last = code
-        chunks_as_data = "CHUNKING" in self.lacking and ((label == CHUNKS and code == 354) or label == "BDAT")
+        chunks_as_data = "CHUNKING" in self.how.lacking and ((label == CHUNKS and code == 354) or label == "BDAT")
         if not chunks_as_data:
             self.out.replies.append(Said(label, code, lines))
 
@@ -116,6 +128,11 @@ class Player:
         if self.script.early:
             self.wire.send([self.script.early])
         self.hear("greeting")
+        if self.how.tls:
+            for command in ("EHLO client.example.org", "STARTTLS"):
+                self.wire.send([f"{command}\r\n".encode()])
+                self.hear(command)
+            self.wire.start_tls()
         for step in self.script.steps:
             if step.needs and self.out.last != step.needs:
                 continue
@@ -141,7 +158,7 @@ class Player:
         return self.out
 
 
-def play(script, port, nonce, lacking=frozenset()):
-    """The transcript of one session; `nonce` replaces NONCE and has its length. `lacking`: see Script.without()."""
+def play(script, port, nonce, how=How()):
+    """The transcript of one session; `nonce` replaces NONCE and has its length."""
     assert len(nonce) == len(NONCE)
-    return Player(script, port, nonce, lacking).run()
+    return Player(script, port, nonce, how).run()

@@ -5,11 +5,14 @@ Each round plays all candidates at once: the script without one of its steps, or
 that still fails is the next script; when none does, it is as small as it gets.
 """
 import dataclasses
+import time
 
 from tests.interop.oracle.script import Script
 
 ROUNDS = 40
-TOLD = 6  # kinds of failures that are shrunk and told whole
+TOLD = 6       # kinds of failures that are shrunk and told whole
+SECONDS = 90   # for all of it
+PATIENCE = 4.0  # for a reply: many a smaller script waits for one in vain
 
 
 def simpler_steps(step):
@@ -17,7 +20,7 @@ def simpler_steps(step):
     if step.cuts:
         yield dataclasses.replace(step, cuts=())
     if len(step.units) > 1:
-        for i in range(len(step.units)):
+        for i in range(1 if step.needs else 0, len(step.units)):  # the first is what was asked for
             yield dataclasses.replace(step, units=step.units[:i] + step.units[i + 1:], cuts=())
     for i, unit in enumerate(step.units):
         lines = unit.split(b"\r\n")
@@ -37,9 +40,12 @@ def candidates(script):
         yield dataclasses.replace(script, ending="quit")
 
 
-def shrink(rig, failure):
-    """The smallest failure of the same kind that was found."""
+def shrink(rig, failure, until=None):
+    """The smallest failure of the same kind that was found until that time."""
+    until = until or time.monotonic() + SECONDS
     for _ in range(ROUNDS):
+        if time.monotonic() > until:
+            break
         smaller = list(candidates(failure.script))
         same = [f for f in rig.check(smaller).failures if f.kind() == failure.kind()] if smaller else []
         if not same:
@@ -53,9 +59,10 @@ def tell(rig, report):
     kinds = {}
     for failure in report.failures:
         kinds.setdefault(failure.kind(), []).append(failure)
-    told = []
+    told, until = [], time.monotonic() + SECONDS
+    rig.how = dataclasses.replace(rig.how, patience=PATIENCE)
     for same in sorted(kinds.values(), key=len, reverse=True)[:TOLD]:
-        small = shrink(rig, same[0])
+        small = shrink(rig, same[0], until)
         seeds = ", ".join(f.script.seed for f in same[:20])
         told.append(f"{len(same)} × {small.differences[0]}\n  seeds {seeds}\n  the first, shrunk:\n{small.script.dumps()}")
     if len(kinds) > TOLD:

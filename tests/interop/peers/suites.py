@@ -89,7 +89,8 @@ def run_go(piece, only):
     listed = finished([str(binary), "-test.list", "^Test"], cwd=folder).split()
     results = {}
     for name in only or listed:
-        said = finished([str(binary), "-test.run", f"^{name}$", "-test.v", f"-test.timeout={TEST_SECONDS}s"], cwd=folder)
+        words = [str(binary), "-test.run", f"^{name}$", "-test.v", f"-test.timeout={TEST_SECONDS}s"]
+        said = finished(words, cwd=folder)
         if f"--- SKIP: {name} " not in said:
             results[name] = re.search(rf"^--- PASS: {name} ", said, re.M) is not None
     return results

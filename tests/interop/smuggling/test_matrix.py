@@ -6,8 +6,8 @@
 Each sequence goes to a listener that rejects and to one that normalizes, by DATA and by BDAT (cut in its middle), to
 daemons that hold the body or stream it, by DATA or by BDAT. Whatever the server would tolerate, it commits one message
 or none, and never one of the smuggler's. That it would tolerate a good deal is shown by sending the same to Postfix
-without postern. As the first bytes of content (SM-18) the sequences go to the first daemon alone, or with POSTERN_LONG=1
-to all.
+without postern. As the first bytes of content (SM-18) the sequences go to the first daemon alone, or with
+POSTERN_LONG=1 to all.
 """
 import contextlib
 import itertools

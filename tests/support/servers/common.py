@@ -39,10 +39,11 @@ class Server:
 
     name = ""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **options):
+        """options: of the collector"""
         self.folder = folder
         self.port = 0
-        self.collector = Sink(folder / "collected", size=1 << 30)
+        self.collector = Sink(folder / "collected", **{"size": 1 << 30, **options})
 
     def __enter__(self):
         self.collector.__enter__()
@@ -69,7 +70,7 @@ class Server:
         """True when nothing waits in the server."""
         return True
 
-    def settle(self, seconds=60.0):
+    def settle(self, seconds=180.0):
         """Waits until the server has handed on all that it took: idle, and nothing new for a moment."""
         end = time.monotonic() + seconds
         seen, since = -1, time.monotonic()

@@ -16,6 +16,7 @@ tls_advertise_hosts =
 chunking_advertise_hosts = *
 pipelining_connect_advertise_hosts =
 dsn_advertise_hosts = *
+prdr_enable = true
 smtputf8_advertise_hosts = *
 accept_8bitmime = true
 message_size_limit = {size}
@@ -37,6 +38,7 @@ never_users =
 acl_smtp_mail = mail
 acl_smtp_rcpt = rcpt
 acl_smtp_data = content
+acl_smtp_data_prdr = each
 acl_smtp_predata = accept
 domainlist ours = {domain}
 
@@ -58,6 +60,10 @@ rcpt:
 content:
   deny    condition = ${{if eq{{$h_x-refuse:}}{{yes}}}}
           message = 5.7.1 Refused by its header
+  accept
+each:
+  deny    condition = ${{if match{{$local_part}}{{^prdr550}}}}
+          message = 5.7.1 Refused for this recipient
   accept
 
 begin routers

@@ -4,17 +4,21 @@
     jail = Jail(folder, users, {"/run/smtpd": unpacked("opensmtpd")})
     jail.popen(["/run/smtpd/usr/sbin/smtpd", …], log)
 
-It runs in a mount namespace in which /etc/passwd, /etc/group, /etc/resolv.conf, /var/lib, /var/spool and /run are ours, and in a pid
-namespace, so that all that it started ends with it. More folders can be shown below these (packages, which lie
-where only root can read). The network is the system's. Needs root.
+It runs in a mount namespace in which /etc/passwd, /etc/group, /etc/resolv.conf, /var/lib, /var/spool and /run are
+ours, and in a pid namespace, so that all that it started ends with it. More folders can be shown below these
+(packages, which lie where only root can read). The network is the system's. Needs root.
 """
+import contextlib
+import os
 import pathlib
+import signal
 import subprocess
 
 from tests.support import net
 
 OURS = ("/var/lib", "/var/spool", "/run")
 FIRST_ID = 61200
+# The shell stays: it keeps its user, so that the kernel ends it, and all with it, when whoever started it dies.
 ENTER = r"""
 set -e
 ours=$1; shift
@@ -22,7 +26,7 @@ for file in passwd group resolv.conf; do mount --bind "$ours/$file" "/etc/$file"
 for folder in /var/lib /var/spool /run; do mount --bind "$ours$folder" "$folder"; done
 while [ "$1" != -- ]; do mount --bind "$2" "$1"; shift 2; done
 shift
-exec "$@"
+"$@" & wait $!
 """
 
 
@@ -63,5 +67,8 @@ class Jail:
 
 
 def end(process):
-    """Ends the daemon and all that it started."""
+    """Ends the daemon and all that it started: with the first process of their namespace, which is gone last."""
+    for child in net.children(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     net.end_process(process, 5)

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The tests' own sink as one of the servers: it is its own collector, and refuses as an address asks."""
 from tests.support.servers import common
-from tests.support.sink import Sink
 
 
 class SinkServer(common.Server):
     name = "sink"
 
     def __init__(self, folder):
-        super().__init__(folder)
-        self.collector = Sink(folder / "collected", size=common.SIZE_LIMIT,
-                              users={common.USER: common.PASSWORD})
+        super().__init__(folder, size=common.SIZE_LIMIT, users={common.USER: common.PASSWORD})
 
     def start(self):
         self.port = self.collector.port

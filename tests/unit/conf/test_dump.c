@@ -132,6 +132,7 @@ static void test_all_in_force(void **state)
                         "  command: 5m\n"
                         "  content: 3m\n"
                         "  greeting: 10s\n"
+                        "  proxy_header: 10s\n"
                         "  tls_handshake: 30s\n"
                         "  upstream_connect: 30s\n"
                         "  upstream_greeting: 2m\n"

@@ -135,13 +135,51 @@ static void test_what_does_not_fit(void **state)
     }
 }
 
+static void test_clients(void **state)
+{
+    const unsigned char own[4] = {127, 0, 0, 9}, near[4] = {10, 1, 2, 3}, far[4] = {192, 0, 2, 1};
+    struct loaded l;
+    (void)state;
+    load(&l, "", "");
+    const struct conf_limits *limits = &l.conf->limits;
+    assert_int_equal(limits->sessions_per_client, 50);
+    assert_int_equal(limits->connections_per_client, 0);
+    assert_int_equal(limits->handshakes_per_client, 0);
+    assert_true(networks_have(&limits->unlimited_clients, own, 4));
+    assert_false(networks_have(&limits->unlimited_clients, near, 4));
+    assert_int_equal(l.conf->timeouts.close, 5000000);
+    assert_int_equal(l.conf->timeouts.silent_peer, 120000000);
+    assert_int_equal(l.conf->timeouts.tls_tickets, 6 * 3600000000);
+    unload(&l);
+    load_text(&l, "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open } }\n"
+                  "upstreams: { mta: { servers: 'a.test:25' } }\n"
+                  "policies: { open: { filters: [] } }\n"
+                  "limits: { sessions_per_client: 3, connections_per_client: 4, handshakes_per_client: 5,\n"
+                  "  unlimited_clients: 10.0.0.0/8 }\n");
+    assert_string_equal(l.report, "");
+    limits = &l.conf->limits;
+    assert_int_equal(limits->sessions_per_client, 3);
+    assert_int_equal(limits->connections_per_client, 4);
+    assert_int_equal(limits->handshakes_per_client, 5);
+    assert_true(networks_have(&limits->unlimited_clients, near, 4));
+    assert_false(networks_have(&limits->unlimited_clients, far, 4));
+    assert_false(networks_have(&limits->unlimited_clients, own, 4));
+    unload(&l);
+    load_text(&l, "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open } }\n"
+                  "upstreams: { mta: { servers: 'a.test:25' } }\n"
+                  "policies: { open: { filters: [] } }\n"
+                  "limits: { unlimited_clients: [10.0.0.0/8, 10.0.0.300] }\n");
+    assert_null(l.conf);
+    assert_non_null(strstr(l.report, "4:43: error: '10.0.0.300' "));
+    unload(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pins),
-        cmocka_unit_test(test_upstream),
-        cmocka_unit_test(test_listener),
-        cmocka_unit_test(test_what_does_not_fit),
+        cmocka_unit_test(test_pins),     cmocka_unit_test(test_upstream),
+        cmocka_unit_test(test_listener), cmocka_unit_test(test_what_does_not_fit),
+        cmocka_unit_test(test_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

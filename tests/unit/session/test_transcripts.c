@@ -268,6 +268,8 @@ static void take_option(struct script *s, const char *line)
         s->w.policy.lenient_sync = here;
     else if (starts(line, "lenient_newlines", &rest))
         s->w.policy.normalize_for = here;
+    else if (starts(line, "trust_xclient", &rest))
+        s->w.policy.trust_xclient = here;
     else if (starts(line, "normalize", &rest))
         s->w.policy.normalize_newlines = true;
     else if (starts(line, "starttls", &rest))

@@ -20,12 +20,12 @@ struct strict_reading {
 static inline struct strict_reading strict_read(struct span wire, char *content)
 {
     static const enum strict_state next[S_STATES][C_CLASSES] = {
-        /*              other    CR        LF       dot    */
-        [S_START] =  { S_LINE,  S_CR,     S_WRONG, S_DOT   },
-        [S_LINE] =   { S_LINE,  S_CR,     S_WRONG, S_LINE  },
-        [S_CR] =     { S_WRONG, S_WRONG,  S_START, S_WRONG },
-        [S_DOT] =    { S_WRONG, S_DOT_CR, S_WRONG, S_LINE  },
-        [S_DOT_CR] = { S_WRONG, S_WRONG,  S_END,   S_WRONG },
+        /* other, CR, LF, dot */
+        [S_START] = {S_LINE, S_CR, S_WRONG, S_DOT}, /* and before the first octet */
+        [S_LINE] = {S_LINE, S_CR, S_WRONG, S_LINE}, /* a dot is a dot */
+        [S_CR] = {S_WRONG, S_WRONG, S_START, S_WRONG},
+        [S_DOT] = {S_WRONG, S_DOT_CR, S_WRONG, S_LINE}, /* stuffed, or the end */
+        [S_DOT_CR] = {S_WRONG, S_WRONG, S_END, S_WRONG},
     };
     struct strict_reading r = {.end = SIZE_MAX};
     enum strict_state state = S_START;

@@ -188,18 +188,10 @@ static void right_behind_354(void **state)
 
 /* ---- chunks ---- */
 
-/* What is left of a payload in a content of lines: CR or LF on its own becomes something else. */
-static struct span chunk_normal(struct span in, char *out)
-{
-    struct span normal = wire_normal(in, out);
-    bool added = normal.n && !(in.p[in.n - 1] == '\n');
-    return span_head(normal, normal.n - (added ? 2 : 0));
-}
-
 static const char *chunk_fault(const struct decoded *r, struct span in, bool normalize, enum data_form to)
 {
     char normal[2 * ROOM], read[2 * ROOM];
-    struct span want = chunk_normal(in, normal), content = span_make(r->content, r->n),
+    struct span want = wire_normal_chunk(in, normal), content = span_make(r->content, r->n),
                 wire = buf_span(&r->wire);
     bool bare = !span_eq(want, in);
     if (!span_eq(content, normalize ? want : in))

@@ -46,4 +46,12 @@ static inline struct span wire_normal(struct span content, char *out)
     return span_make(out, n);
 }
 
+/* The same of the payload of BDAT, to which no line end is added. */
+static inline struct span wire_normal_chunk(struct span content, char *out)
+{
+    struct span normal = wire_normal(content, out);
+    bool added = content.n && content.p[content.n - 1] != '\n';
+    return span_head(normal, normal.n - (added ? 2 : 0));
+}
+
 #endif
