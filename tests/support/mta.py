@@ -128,6 +128,13 @@ service auth {{
 """
 
 
+def once(settings):
+    """Lines of main.cf, of each name the last one: Postfix warns of the others, and its master, which starts the logging
+    daemon, hangs for good when it has more to say than that daemon's socket holds until then (ten lines)."""
+    last = dict(line.split(" =", 1) for line in settings.splitlines() if line)
+    return "".join(f"{name} ={value}\n" for name, value in last.items())
+
+
 def daemon_directory():
     done = subprocess.run(["postconf", "-dh", "daemon_directory"], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -185,7 +192,7 @@ class Postfix:
                   "plain": self.plain, "submission": self.submission, "more": more}
         (self.folder / "any_domain").write_text("/^[^@]+$/ anything\n")
         (self.folder / "any_mailbox").write_text("if !/^unknown/\n/@/ all/\nendif\n")
-        (self.folder / "etc" / "main.cf").write_text(MAIN.format(**values))
+        (self.folder / "etc" / "main.cf").write_text(once(MAIN.format(**values)))
         (self.folder / "etc" / "master.cf").write_text(MASTER.format(**values))
 
     def _postfix(self, *words):

@@ -41,17 +41,19 @@ def seed():
 class Ledger:
     """The three accounts of one storm, compared."""
 
-    def __init__(self, attempts, committed, log, deaths):
+    def __init__(self, attempts, committed, log, deaths, ends):
         self.attempts = attempts
         self.committed = collections.Counter(committed)
         self.lines = log        # {key: fields of its transaction's line}
-        self.deaths = deaths    # when workers were killed
+        self.deaths = deaths    # when a worker was killed: the supervisor names what it had released
+        self.ends = ends        # when the supervisor was killed as well: nobody is left to name anything
         self.named = set()      # keys of what is there although nobody was told, and the log says so
-        self.of_the_dead = set()  # the same, where the worker died before it could say anything
+        self.of_the_dead = set()  # the same, where nobody was left who could say it
         self.hung_up = set()      # the same, where the reply was sent to a client that had ended its half and was gone
 
-    def died(self, attempt):
-        return any(attempt.began <= at <= attempt.ended + 2 for at in self.deaths)
+    @staticmethod
+    def during(attempt, times):
+        return any(attempt.began <= at <= attempt.ended + 2 for at in times)
 
     def doubtful(self, attempt):
         """Whether the log names it: committed or perhaps committed, and the client does not know."""
@@ -59,7 +61,9 @@ class Ledger:
         if line and (line["verdict"] == "unknown" or line.get("undelivered") == "yes"):
             self.named.add(attempt.key)
             return True
-        if self.died(attempt) and (line is None or line["verdict"] == "accepted"):
+        written = line is not None and line["verdict"] == "accepted"  # and died with the reply in its hands
+        nobody_left = line is None and self.during(attempt, self.ends)
+        if nobody_left or written and self.during(attempt, self.deaths + self.ends):
             self.of_the_dead.add(attempt.key)
             return True
         if attempt.left and attempt.kind == "hangs up" and line and line["verdict"] == "accepted":
@@ -76,7 +80,8 @@ class Ledger:
         if attempt.outcome == ACKED:
             if not there:
                 return "was acknowledged, and is not there"
-            return None if verdict == "accepted" or self.died(attempt) else f"was acknowledged; the log: {verdict}"
+            cut_off = self.during(attempt, self.deaths + self.ends)  # between reply and line
+            return None if verdict == "accepted" or cut_off else f"was acknowledged; the log: {verdict}"
         if there and attempt.outcome == UNSENT:
             return "is there without having been ended"
         if there and not self.doubtful(attempt):
@@ -98,7 +103,7 @@ class Ledger:
         words = ", ".join(f"{n} {word}" for word, n in sorted(outcomes.items()))
         return (f"{len(self.attempts)} attempts at {len({a.nonce for a in self.attempts})} messages: {words}; "
                 f"{sum(self.committed.values())} committed; in doubt and there: {len(self.named)} that the log names, "
-                f"{len(self.of_the_dead)} of killed workers, {len(self.hung_up)} of clients that hung up")
+                f"{len(self.of_the_dead)} of killed supervisors, {len(self.hung_up)} of clients that hung up")
 
 
 class Storm(Case):
@@ -165,8 +170,8 @@ class Storm(Case):
             calmed = load.finish(30)
         self.daemon.stop()
         self.check_logs()
-        deaths = villain.when("kill a worker", "kill everything")
-        ledger = Ledger(load.book.attempts, server.committed(), self.transactions(), deaths)
+        ledger = Ledger(load.book.attempts, server.committed(), self.transactions(),
+                        villain.when("kill a worker"), villain.when("kill everything"))
         faults = ledger.faults()
         account = f"seed {self.seed}\n{ledger.summary()}\nthe network: {chaos.struck}\n{villain.account()}\n"
         self.assertEqual(faults, [], "\n".join([account, *faults[:20]]))
