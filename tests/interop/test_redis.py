@@ -10,7 +10,7 @@ from tests.support.redisd import RedisServer
 class RealRedis(Case):
     def gate(self, sink, **store):
         limits = {"s": {"key": ["sender"], "count": "messages", "rate": "2/1h", "burst": 2}}
-        store = {"type": "redis", "on_error": "tempfail", "deadline": "500ms", **store}
+        store = {"type": "redis", "on_error": "tempfail", "deadline": "3s", **store}
         return self.postern(sink, **with_filters("limits", limits={"plugin": "ratelimit", "store": store,
                                                                    "limits": limits}))
 

@@ -24,7 +24,7 @@ class Rule:
     label: str = ""            # what is answered, from its start, any case
     through: str = ""          # what came through postern, from its start
     parts: bool = False        # the sessions are in different states from here on
-    forgives: str = ""         # a parameter of MAIL in which the messages of this session may differ
+    forgives: tuple = ()       # parameters of MAIL in which the messages of this session may differ
 
     def fits(self, own, direct, through):
         return bool(re.fullmatch(self.own, own) and re.match(self.direct or str(through.code), str(direct))
@@ -37,6 +37,16 @@ TROUBLE = r"\w*(UPSTREAM|LOST|SPACE|MEMORY|IDLE|SHUTDOWN|TOO_MANY)"  # never an 
 SLOPPY = r"(MAIL|RCPT)(  | (FROM|TO): |.*>  )|.* $"
 
 RULES = (
+    # smuggling, and talking out of turn
+    Rule("bare newline", "bare CR, bare LF and NUL in content are refused, whatever the server would do (Postfix 3.7 "
+         "and Exim 4.96 end messages at some of them)", own="BARE_NEWLINE|NUL_BYTE", direct="[245]", parts=True),
+    Rule("synchronisation", "who talks before his turn, after a command that ends a pipelined group, is refused (RFC 2920 "
+         "3.1); Exim and OpenSMTPD do that too. What came in time to be seen depends on the network",
+         own="OUT_OF_TURN|OK|VRFY|BYE|HELLO", direct="[02354]", label="after: (commands behind|content before|early)",
+         parts=True),
+    Rule("early talker", "seen where it was there before the greeting went out: with luck, here and there",
+         own="OUT_OF_TURN|HELLO", direct="220|554", label="greeting", parts=True),
+    # what closes, or leaves the state in doubt
     Rule("pipelining", "Exim refuses pipelined commands of who said HELO, or nothing, and closes; postern takes them",
          own=r"\w*", direct="554 SMTP synchronization error", parts=True),
     Rule("closed at once", "the reply, and the end: a line that nobody can delimit, content that was not offered a place",
@@ -47,8 +57,8 @@ RULES = (
          parts=True),
     Rule("long lines", "a command line has a limit (limits.command_line); Postfix cuts it, Exim has a larger one",
          own="LINE_TOO_LONG|LINE_FLOOD", direct="[25]", parts=True),
-    Rule("nested MAIL", "Postfix 3.7 refuses it, and forgets the BODY of the first", own="NESTED_MAIL",
-         direct="503 5.5.1 Error: nested MAIL", forgives="BODY"),
+    Rule("nested MAIL", "Postfix 3.7 refuses it, and forgets parameters of the first", own="NESTED_MAIL",
+         direct="503 5.5.1 Error: nested MAIL", forgives=("BODY", "RET", "ENVID")),
     Rule("written anew", "a command is parsed and written again, so blanks and letters in a parameter's name reach the "
          "server as the grammar has them; some servers refuse what was sloppy", own="|OK|START_CONTENT", direct="50|555",
          label=SLOPPY + r"|mail from:.*(size|body|ret)=", through="[2345]", parts=True),
@@ -68,9 +78,9 @@ RULES = (
     Rule("strict parameters", "the same, for parameters: given twice, without a value or with a wrong one",
          own="BAD_PARAMETER", direct="250|4|55[024]", parts=True),
     Rule("SMTPUTF8 must be said", "an address beyond ASCII without the parameter (RFC 6531 3.4)", own="NEED_SMTPUTF8",
-         direct="250|501", parts=True),
+         direct="[245]", parts=True),
     Rule("HELO first", "postern wants it, as RFC 5321 4.1.4 does; Postfix does not, unless told", own="NEED_HELO",
-         direct="[23]|552", parts=True),
+         direct="[234]|552", parts=True),
     Rule("HELO names", "a name of an EHLO that is none, or has an argument too many", own="BAD_HELO", direct="250",
          parts=True),
     Rule("arguments", "an argument too many, or missing; some servers do not look", own="TAKES_NO_ARGUMENT|NEEDS_ARGUMENT",
@@ -79,13 +89,6 @@ RULES = (
          label=r"\s", parts=True),
     Rule("AUTH in a transaction", "503 (RFC 4954 4); the sink and aiosmtpd do not look", own="NOT_IN_MAIL",
          direct="[23]", parts=True),
-    # smuggling
-    Rule("bare newline", "bare CR, bare LF and NUL in content are refused, whatever the server would do (Postfix 3.7 "
-         "and Exim 4.96 end messages at some of them)", own="BARE_NEWLINE|NUL_BYTE", direct="[245]", parts=True),
-    Rule("synchronisation", "who talks before his turn after a command that ends a pipelined group is refused (RFC 2920 "
-         "3.1); of the servers Exim does that too", own="OUT_OF_TURN", direct="[02354]", label="after", parts=True),
-    Rule("early talker", "seen where it was there before the greeting went out: with luck, here and there",
-         own="OUT_OF_TURN|HELLO", direct="220|554", label="greeting", parts=True),
     # what postern answers in the server's place
     Rule("HELP", "postern's own; Postfix has none", own="HELP", direct="[25]"),
     Rule("VRFY", "postern's own; OpenSMTPD does not know it, Postfix asks its access rules", own="VRFY", direct="[45]"),
@@ -99,6 +102,8 @@ RULES = (
          "much", own="CHUNK_OK", direct="552", label="BDAT", parts=True),
     Rule("empty chunk", "BDAT 0 is a chunk like any other; Exim and Postfix want none", own="CHUNK_OK",
          direct="504 zero size|551 5.7.1 Null BDAT", label="BDAT", parts=True),
+    Rule("hang-up", "a server that hangs up on its client (Postfix after a chunk over its limit) hangs up on postern, which "
+         "goes on with another connection", own=r"\w*", direct="0 closed", parts=True),
     # replies of the server's that it would not have given the client
     Rule("chunks together", "held chunks go on as one; Exim tells the size of the last", direct="250 .* byte chunk",
          label="BDAT LAST", through="250 .* byte chunk"),

@@ -101,7 +101,7 @@ def compare_replies(direct, through, used):
         used[rule.name] += 1
         if rule.parts:
             return verdict.part(i)
-        verdict.forgiven |= {rule.forgives}
+        verdict.forgiven.update(rule.forgives)
     if direct.transcript.end != through.transcript.end:
         return verdict.part(len(a), Difference("end", a[-1].label, direct.transcript.end, through.transcript.end))
     return verdict

@@ -11,7 +11,8 @@ from tests.interop.oracle.script import Script
 
 ROUNDS = 40
 TOLD = 6       # kinds of failures that are shrunk and told whole
-SECONDS = 90   # for all of it
+LONGEST_RUN = 20
+SECONDS = 240  # for all of it
 PATIENCE = 4.0  # for a reply: many a smaller script waits for one in vain
 
 
@@ -30,9 +31,16 @@ def simpler_steps(step):
                 yield dataclasses.replace(step, units=(*step.units[:i], shorter, *step.units[i + 1:]), cuts=())
 
 
+def fewer_steps(steps):
+    """Without any run of steps."""
+    for i in range(len(steps)):
+        for j in range(i + 1, min(len(steps), i + LONGEST_RUN) + 1):
+            yield steps[:i] + steps[j:]
+
+
 def candidates(script):
-    for i in range(len(script.steps)):
-        yield dataclasses.replace(script, steps=script.steps[:i] + script.steps[i + 1:])
+    for steps in fewer_steps(script.steps):
+        yield dataclasses.replace(script, steps=steps)
     for i, step in enumerate(script.steps):
         for simpler in simpler_steps(step):
             yield dataclasses.replace(script, steps=(*script.steps[:i], simpler, *script.steps[i + 1:]))
