@@ -44,8 +44,9 @@ RULES = (
          "3.1); Exim and OpenSMTPD do that too. What came in time to be seen depends on the network",
          own="OUT_OF_TURN|OK|VRFY|BYE|HELLO", direct="[02354]", label="after: (commands behind|content before|early)",
          parts=True),
-    Rule("early talker", "seen where it was there before the greeting went out: with luck, here and there",
-         own="OUT_OF_TURN|HELLO", direct="220|554", label="greeting", parts=True),
+    Rule("early talker", "is seen where the bytes were there before the greeting went out, which is luck", own="OUT_OF_TURN",
+         direct="220", label="greeting", parts=True),
+    Rule("early talker to Exim", "the same, the other way round", own="HELLO", direct="554", label="greeting", parts=True),
     # what closes, or leaves the state in doubt
     Rule("pipelining", "Exim refuses pipelined commands of who said HELO, or nothing, and closes; postern takes them",
          own=r"\w*", direct="554 SMTP synchronization error", parts=True),
