@@ -129,8 +129,8 @@ service auth {{
 
 
 def once(settings):
-    """Lines of main.cf, of each name the last one: Postfix warns of the others, and its master, which starts the logging
-    daemon, hangs for good when it has more to say than that daemon's socket holds until then (ten lines)."""
+    """Lines of main.cf, of each name the last one: Postfix warns of the others, and its master, which starts the
+    logging daemon, hangs for good when it has more to say than that daemon's socket holds until then (ten lines)."""
     last = dict(line.split(" =", 1) for line in settings.splitlines() if line)
     return "".join(f"{name} ={value}\n" for name, value in last.items())
 
@@ -205,9 +205,13 @@ class Postfix:
         if done.returncode:
             self.dovecot.stop()
             raise RuntimeError(f"postfix start: {done.stdout}{done.stderr}{self.log()}")
-        for port in (self.plain, self.submission):
-            net.wait_port(port)
         self.master = int((self.folder / "queue" / "pid" / "master.pid").read_text())
+        try:
+            for port in (self.plain, self.submission):
+                net.wait_port(port)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_exc):

@@ -28,6 +28,7 @@ def arguments():
     p.add_argument("--replay", type=pathlib.Path, help="a file with one script, as it was printed")
     p.add_argument("--show", action="store_true", help="one script, with both transcripts")
     p.add_argument("--tls", action="store_true", help="within STARTTLS (Postfix)")
+    p.add_argument("--streams", action="store_true", help="bodies are streamed, not held")
     return p.parse_args()
 
 
@@ -51,7 +52,8 @@ def check(rig, first, count):
 def main():
     a = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
-    with tempfile.TemporaryDirectory(prefix="postern-oracle-") as folder, Rig(a.server, folder, tls=a.tls) as rig:
+    with (tempfile.TemporaryDirectory(prefix="postern-oracle-") as folder,
+          Rig(a.server, folder, tls=a.tls, streams=a.streams) as rig):
         if a.replay:
             found = shrink.replay(rig, a.replay.read_text())
         elif a.show:

@@ -87,7 +87,7 @@ class Verdict:
         return self
 
 
-def compare_replies(direct, through, used):
+def compare_replies(direct, through, used, streams):
     a, b = direct.transcript.replies, through.transcript.replies
     verdict = Verdict()
     for i, (x, y) in enumerate(itertools.zip_longest(a, b)):
@@ -95,7 +95,7 @@ def compare_replies(direct, through, used):
         xs, ys = direct.said(str(x)), through.said(str(y))
         if xs == ys:
             continue
-        rule = accepted.rule_for(x, y)
+        rule = accepted.rule_for(x, y, streams)
         if rule is None:
             return verdict.part(i, Difference("reply", x.label, xs, ys))
         used[rule.name] += 1
@@ -117,10 +117,10 @@ def compare_messages(direct, through, verdict):
     return [Difference("messages", "", repr(sorted(a - b))[:600], repr(sorted(b - a))[:600])]
 
 
-def differences(direct, through, used):
+def differences(direct, through, used, streams=False):
     """The differences, and whether the sessions were compared to their end, or the rudeness before it. `used` counts
     the rules that applied."""
-    verdict = compare_replies(direct, through, used)
+    verdict = compare_replies(direct, through, used, streams)
     found = verdict.differences + honesty(direct, "direct") + honesty(through, "postern")
     parted = direct.transcript.replies[verdict.in_step:][:1] if verdict.in_step is not None else []
     return found or compare_messages(direct, through, verdict), not any(r.label[:5] != "after" for r in parted)

@@ -57,6 +57,7 @@ def content(random, big=True):
 
 def hostile_content(random):
     """Bare CR, bare LF or NUL somewhere in a body, and sometimes an end that is none."""
-    spoilt = random.choice((b"a\nb", b"a\rb", b"a\0b", b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\n", b"\r.\r\n", b"a\r\r\nb"))
+    spoilt = random.choice((b"a\nb", b"a\rb", b"a\0b", b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\n", b"\r.\r\n",
+                            b"a\r\r\nb"))
     tail = b"\r\nRSET\r\n" if random.random() < 0.5 else b"\r\n"
     return stuffed(b"\r\n".join([*header(random), b"", b"text", b"x"])) + spoilt + tail

@@ -72,7 +72,8 @@ def tell(rig, report):
     for same in sorted(kinds.values(), key=len, reverse=True)[:TOLD]:
         small = shrink(rig, same[0], until)
         seeds = ", ".join(f.script.seed for f in same[:20])
-        told.append(f"{len(same)} × {small.differences[0]}\n  seeds {seeds}\n  the first, shrunk:\n{small.script.dumps()}")
+        told.append(f"{len(same)} × {small.differences[0]}\n  seeds {seeds}\n  the first, shrunk:\n"
+                    + small.script.dumps())
     if len(kinds) > TOLD:
         told.append(f"and {len(kinds) - TOLD} other kinds")
     return "\n\n".join(told)

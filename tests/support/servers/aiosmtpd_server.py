@@ -24,17 +24,11 @@ class Aiosmtpd(common.Server):
                 [PYTHON, "-m", "tests.support.servers.aiosmtpd_program", str(self.port),
                  str(self.collector.store.folder)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, cwd=self.folder)
-        try:
-            net.wait_until(lambda: net.accepts("127.0.0.1", self.port) or self.process.poll() is not None, 15,
-                           "aiosmtpd to listen")
-            if self.process.poll() is not None:
-                raise RuntimeError(f"aiosmtpd ended with {self.process.returncode}:\n{self.log()}")
-        except BaseException:
-            self.stop()
-            raise
+        self.await_listening(self.process)
 
     def stop(self):
-        net.end_process(self.process, 5)
+        if self.process:
+            net.end_process(self.process, 5)
 
     def log(self):
         return (self.folder / "aiosmtpd.log").read_text(errors="replace")

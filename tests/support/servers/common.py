@@ -4,6 +4,7 @@ import dataclasses
 import re
 import time
 
+from tests.support import net
 from tests.support.sink import Sink
 
 SIZE_LIMIT = 20000
@@ -43,6 +44,7 @@ class Server:
         """options: of the collector"""
         self.folder = folder
         self.port = 0
+        self.process = None
         self.collector = Sink(folder / "collected", **{"size": 1 << 30, **options})
 
     def __enter__(self):
@@ -50,7 +52,7 @@ class Server:
         try:
             self.start()
         except BaseException:
-            self.collector.stop()
+            self.__exit__()
             raise
         return self
 
@@ -63,8 +65,15 @@ class Server:
     def start(self):
         raise NotImplementedError
 
+    def await_listening(self, process):
+        """Until the process takes connections at the port; its log is the error if it ends instead."""
+        net.wait_until(lambda: net.accepts("127.0.0.1", self.port) or process.poll() is not None, 30,
+                       f"{self.name} to listen")
+        if process.poll() is not None:
+            raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{self.log()}")
+
     def stop(self):
-        pass
+        """Also after a start() that failed."""
 
     def idle(self):
         """True when nothing waits in the server."""

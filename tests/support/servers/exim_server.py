@@ -120,14 +120,7 @@ class EximServer(common.Server):
         self._configure()
         self.process = self.jail.popen([PROGRAM, "-bdf", "-q1s"], self.folder / "exim.log",
                                        packages.environment("libidn12", seen_at="/run/idn"))
-        try:
-            net.wait_until(lambda: net.accepts("127.0.0.1", self.port) or self.process.poll() is not None, 15,
-                           "Exim to listen")
-            if self.process.poll() is not None:
-                raise RuntimeError(f"exim ended with {self.process.returncode}:\n{self.log()}")
-        except BaseException:
-            end(self.process)
-            raise
+        self.await_listening(self.process)
 
     def _own(self, path):
         path.mkdir(parents=True)
@@ -142,7 +135,8 @@ class EximServer(common.Server):
             size=common.SIZE_LIMIT, domain=common.DOMAIN, user=common.USER, password=common.PASSWORD))
 
     def stop(self):
-        end(self.process)
+        if self.process:
+            end(self.process)
 
     def idle(self):
         return not any((self.spool / "input").glob("*"))

@@ -21,6 +21,7 @@ action out relay host "smtp://127.0.0.1:{collector}"
 match from any for domain "{domain}" action out
 """
 PROGRAM = "/run/opensmtpd/usr/sbin/smtpd"
+LIBEVENT = "libevent-2.1-7|libevent-2.1-7t64"
 LIBRARIES = "/run/libevent"
 
 
@@ -29,7 +30,7 @@ class OpenSmtpd(common.Server):
 
     def start(self):
         self.port = net.free_port()
-        shown = {"/run/opensmtpd": packages.unpacked("opensmtpd"), LIBRARIES: packages.unpacked("libevent-2.1-7")}
+        shown = {"/run/opensmtpd": packages.unpacked("opensmtpd"), LIBRARIES: packages.unpacked(LIBEVENT)}
         self.jail = Jail(self.folder / "jail", ["opensmtpd", "opensmtpq"], shown)
         self.jail.path("/var/lib/opensmtpd/empty").mkdir(parents=True)
         self.spool = self.jail.path("/var/spool/smtpd")
@@ -38,18 +39,12 @@ class OpenSmtpd(common.Server):
             port=self.port, collector=self.collector.port, size=common.SIZE_LIMIT, domain=common.DOMAIN))
         (self.jail.path("/run") / "mailname").write_text("smtpd.example.org\n")
         self.process = self.jail.popen([PROGRAM, "-dv", "-f", "/run/smtpd.conf"], self.folder / "smtpd.log",
-                                       packages.environment("libevent-2.1-7", seen_at=LIBRARIES))
-        try:
-            net.wait_until(lambda: net.accepts("127.0.0.1", self.port) or self.process.poll() is not None, 15,
-                           "OpenSMTPD to listen")
-            if self.process.poll() is not None:
-                raise RuntimeError(f"smtpd ended with {self.process.returncode}:\n{self.log()}")
-        except BaseException:
-            end(self.process)
-            raise
+                                       packages.environment(LIBEVENT, seen_at=LIBRARIES))
+        self.await_listening(self.process)
 
     def stop(self):
-        end(self.process)
+        if self.process:
+            end(self.process)
 
     def idle(self):
         return not any(p.is_file() for part in ("queue", "incoming") for p in (self.spool / part).rglob("*"))

@@ -4,8 +4,9 @@
     unpacked("exim4-daemon-light")  -> the folder in which usr/sbin/exim4 is
 
 Mail servers conflict with each other as packages, and start services where they are installed; as folders they do
-neither. The cache is ${XDG_CACHE_HOME:-~/.cache}/postern-tests; a folder in it is complete when it has its name,
-and a lock keeps two runs of the tests from filling it at once. It is safe to delete. No file in it is set-uid.
+neither. "a|b" is a choice: the first that apt knows. The cache is ${XDG_CACHE_HOME:-~/.cache}/postern-tests; a folder
+in it is complete when it has its name, and a lock keeps two runs of the tests from filling it at once. It is safe to
+delete. No file in it is set-uid.
 """
 import contextlib
 import fcntl
@@ -36,18 +37,27 @@ def run(*words, cwd=None):
         raise RuntimeError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-def download(package, folder):
+def first_known(choice):
+    """As tests/run does it."""
+    names = choice.split("|")
+    for name in names:
+        if subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode == 0:
+            return name
+    return names[0]
+
+
+def download(choice, folder):
     """Into the folder; when apt knows no such file (any more), after an update of its lists."""
     try:
-        run("apt-get", "download", "-q", package, cwd=folder)
+        run("apt-get", "download", "-q", first_known(choice), cwd=folder)
     except RuntimeError:
         run("apt-get", "update", "-q")
-        run("apt-get", "download", "-q", package, cwd=folder)
+        run("apt-get", "download", "-q", first_known(choice), cwd=folder)
     return next(pathlib.Path(folder).glob("*.deb"))
 
 
 def unpacked(package):
-    target = cache() / package
+    target = cache() / package.replace("|", "-or-")
     with locked():
         if not target.exists():
             work = tempfile.mkdtemp(prefix=".new-", dir=cache())

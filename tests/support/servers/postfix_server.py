@@ -33,6 +33,7 @@ ACCESS = ("/^refuse550.*@/ 550 5.7.1 Refused by an access rule\n"
 
 class PostfixServer(common.Server):
     name = "postfix"
+    postfix = None
 
     def start(self):
         home = self.folder / "postfix"
@@ -42,18 +43,19 @@ class PostfixServer(common.Server):
         (home / "access").write_text(ACCESS)
         (home / "recipients").write_text("if !/^unknown/\n/@/ all/\nendif\n")
         (home / "headers").write_text("/^X-Refuse: yes/ REJECT Refused by its header\n")
-        self.postfix = Postfix(home, certificates().good, {common.USER: common.PASSWORD}, more)
-        self.postfix.__enter__()
-        self.port = self.postfix.plain
+        postfix = Postfix(home, certificates().good, {common.USER: common.PASSWORD}, more)
+        self.postfix = postfix.__enter__()
+        self.port = postfix.plain
 
     def stop(self):
-        self.postfix.__exit__(None, None, None)
+        if self.postfix:
+            self.postfix.__exit__(None, None, None)
 
     def idle(self):
         return self.postfix.empty_queue()
 
     def log(self):
-        return self.postfix.log()
+        return self.postfix.log() if self.postfix else ""
 
 
 def make(folder):
