@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Who the client is, said to the upstream.
  *
- *   XCLIENT   once, as the first words over a leg: 220, EHLO anew; from then on the leg is for this session
- * alone XFORWARD  in front of each MAIL: the leg stays good for everybody
+ *   XCLIENT   once, as the first words over a leg: 220, EHLO anew; the leg is then this session's alone
+ *   XFORWARD  in front of each MAIL: the leg stays good for everybody
  *
  * With `auto` whichever the server offers, XCLIENT first, because servers judge by it. A method that was
  * chosen by name and is not offered is a fault: mail that came in under a wrong identity would be judged

@@ -144,8 +144,7 @@ void upleg_abort(struct upleg *u, bool reset);
 
 /* Bookkeeping of the user's side that goes with the connection. */
 struct upleg_marks {
-    bool
-        spent; /* a chunk was refused: Exim 4.96 spoils what comes after that, so nobody else shall have it */
+    bool spent;      /* a chunk was refused: Exim 4.96 spoils what comes next, so it is nobody else's */
     bool introduced; /* it has been told of one client, and is for its session alone */
     bool personal;   /* authenticated: belongs to one session */
     bool used;       /* was kept before: may be closed by the server at any time */

@@ -7,6 +7,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "smtp/text.h"
 
 #define VALUE_MAX 255u /* octets in xtext; a longer value is as good as none */
 
@@ -38,39 +42,18 @@ uint32_t identity_offered(struct span words)
 
 /* ---- values ---- */
 
-struct value {
-    char text[VALUE_MAX + 4];
-    size_t n;
-};
-
-static bool put(struct value *v, char c)
+static bool put_xtext(struct buf *v, struct span s)
 {
-    if (v->n >= VALUE_MAX)
-        return false;
-    v->text[v->n++] = c;
-    return true;
+    return xtext_encode(s, v) && buf_len(v) <= VALUE_MAX;
 }
 
-/* RFC 3461, 4: what is not printable, "+" and "=" are "+" and two hexadecimal digits. */
-static bool put_xtext(struct value *v, struct span s)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool plain = c > 0x20 && c < 0x7F && c != '+' && c != '=';
-        if (plain ? !put(v, (char)c) : !(put(v, '+') && put(v, digits[c >> 4]) && put(v, digits[c & 15])))
-            return false;
-    }
-    return true;
-}
-
-static bool put_address(struct value *v, struct span text)
+static bool put_address(struct buf *v, struct span text)
 {
     bool six = span_find(text, ':') < text.n;
     return put_xtext(v, six ? SPAN_LIT("IPV6:") : SPAN_NONE) && put_xtext(v, text);
 }
 
-static bool put_port(struct value *v, uint16_t port)
+static bool put_port(struct buf *v, uint16_t port)
 {
     char text[8];
     int n = snprintf(text, sizeof(text), "%" PRIu16, port);
@@ -78,7 +61,7 @@ static bool put_port(struct value *v, uint16_t port)
 }
 
 /* false: not known, or too long to be said. */
-static bool value_of(const struct client_identity *who, enum identity_attribute a, struct value *v)
+static bool value_of(const struct client_identity *who, enum identity_attribute a, struct buf *v)
 {
     struct span text = SPAN_NONE;
     switch (a) {
@@ -114,11 +97,9 @@ static bool value_of(const struct client_identity *who, enum identity_attribute 
     return text.n && put_xtext(v, text);
 }
 
-static struct span value_or_none(const struct client_identity *who, enum identity_attribute a,
-                                 struct value *v)
+static struct span value_or_none(const struct client_identity *who, enum identity_attribute a, struct buf *v)
 {
-    *v = (struct value){0};
-    return value_of(who, a, v) ? span_make(v->text, v->n) : SPAN_LIT("[UNAVAILABLE]");
+    return value_of(who, a, v) ? buf_span(v) : SPAN_LIT("[UNAVAILABLE]");
 }
 
 /* ---- commands ---- */
@@ -151,11 +132,13 @@ bool identity_next(struct identity_writer *w, char line[IDENTITY_LINE], size_t *
     begun = *n_r;
     for (; w->next < IDENTITY_ATTRIBUTES; w->next++) {
         const struct row *row = &rows[w->next];
-        struct value v;
         if (!(row->verbs & w->verb) || !(w->offered & 1u << w->next))
             continue;
-        if (!append_attribute(line, n_r, row->name,
-                              value_or_none(w->who, (enum identity_attribute)w->next, &v)))
+        struct buf v = {0};
+        bool fits = append_attribute(line, n_r, row->name,
+                                     value_or_none(w->who, (enum identity_attribute)w->next, &v));
+        buf_free(&v);
+        if (!fits)
             break;
     }
     return *n_r > begun;
