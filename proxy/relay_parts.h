@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the relay share; nobody else includes it.
+ *
+ *   relay.c        all of a worker's, and the life of one
+ *   relay_enter.c  a client comes in, and its connection
+ *   relay_ops.c    what its session asks for */
+#ifndef PROXY_RELAY_PARTS_H
+#define PROXY_RELAY_PARTS_H
+
+#include "net/conn.h"
+#include "proxy/admission.h"
+#include "proxy/front.h"
+#include "proxy/intercept.h"
+#include "proxy/relay.h"
+
+struct relay {
+    struct relay *next, **prev;
+    struct relays *all;
+    struct conn *conn; /* NULL: the client is gone, or handed over for closing */
+    struct session *session;
+    struct front *front; /* the session begins when it is read */
+    struct runtime_listener *listener;
+    struct runtime *runtime;     /* of the listener's entry above */
+    struct runtime *leg_runtime; /* of the wait, or the leg and what the log says of it */
+    char id[40];                 /* of its session */
+    struct intercept way;
+    struct upleg *leg; /* while the session has it */
+    struct admission_pass pass;
+    struct upstream_wait *wait;
+    struct span leg_address; /* of the last leg */
+    struct tls_info leg_tls;
+    size_t released; /* the place of its message there, while its outcome is open */
+    uint64_t tls_handshake_us;
+    struct loop_timer timer;
+    struct loop_deferred burial;
+    uint32_t limits_logged; /* bits of enum session_counter */
+    bool securing;          /* STARTTLS was answered, and TLS is not there yet */
+    bool over;
+};
+
+struct relays {
+    struct relays_env env;
+    struct admission *admission;
+    struct relay *first;
+    size_t count, most;
+    uint32_t began_ms; /* of this worker; wraps */
+    uint64_t serial;
+    bool draining;
+    size_t counters[SESSION_COUNTERS];
+    size_t count_sessions;
+};
+
+extern const struct session_ops relay_session_ops;
+extern const struct conn_events relay_client_events;
+
+/* Takes the socket. NULL: no memory, and it is closed. */
+MUST_CHECK struct relay *relay_create(struct relays *r, struct runtime_listener *l, int fd);
+void relay_bury(void *relay); /* for the end of the turn */
+/* Ends a relay that never got a session. */
+void relay_give_up(struct relay *one, enum conn_end how);
+/* `front_tls`: what a proxy in front said of the client's TLS; empty: none. */
+void relay_begin_session(struct relay *one, struct span front_tls);
+/* Where its mail goes. */
+struct upstream *relay_upstream(const struct relay *one);
+
+#endif
