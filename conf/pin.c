@@ -7,6 +7,10 @@
  * The forms cannot be confused: their lengths differ. Nothing is owned here. */
 #include "conf/pin.h"
 
+#include "base/base64.h"
+
+#include <string.h>
+
 enum { HEX_LENGTH = 2 * CONF_PIN, BASE64_LENGTH = 43 };
 
 static int hex_digit(char c)
@@ -28,34 +32,21 @@ static bool from_hex(struct span text, unsigned char pin_r[CONF_PIN])
     return true;
 }
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (ascii_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* 43 digits carry 258 bits: the two below the 256 of a pin must be zero, else this is some other number. */
 static bool from_base64(struct span text, unsigned char pin_r[CONF_PIN])
 {
-    unsigned bits = 0, held = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < BASE64_LENGTH; i++) {
-        int digit = base64_digit(text.p[i]);
-        if (digit < 0)
-            return false;
-        bits = (bits << 6 | (unsigned)digit) & 0x3fff;
-        held += 6;
-        if (held < 8)
-            continue;
-        held -= 8;
-        pin_r[n++] = (unsigned char)(bits >> held);
-    }
-    return (bits & ((1u << held) - 1)) == 0;
+    struct buf pin = {0}, again = {0};
+    char whole[BASE64_LENGTH + 1];
+    memcpy(whole, text.p, BASE64_LENGTH);
+    whole[BASE64_LENGTH] = '=';
+    struct span digits = span_make(whole, sizeof whole);
+    bool good = base64_decode(digits, &pin) && buf_len(&pin) == CONF_PIN &&
+                base64_encode(buf_span(&pin), &again) && span_eq(buf_span(&again), digits);
+    if (good)
+        memcpy(pin_r, buf_span(&pin).p, CONF_PIN);
+    buf_free(&again);
+    buf_free(&pin);
+    return good;
 }
 
 bool pin_parse(struct span text, unsigned char pin_r[CONF_PIN])

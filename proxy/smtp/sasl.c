@@ -7,6 +7,7 @@
  * response. */
 #include "smtp/text.h"
 
+#include "base/base64.h"
 #include "smtp/command.h"
 
 #define RESPONSE_MAX 16384u /* above the 12,288 octets of RFC 4954 */

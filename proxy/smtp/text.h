@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Small encodings of SMTP: xtext (RFC 3461 4), base64 (RFC 4648), and the user name inside a SASL exchange.
+/* Small encodings of SMTP: xtext (RFC 3461 4), and the user name inside a SASL exchange.
  * Pure. */
 #ifndef SMTP_TEXT_H
 #define SMTP_TEXT_H
@@ -11,8 +11,6 @@
 MUST_CHECK bool xtext_ok(struct span s);                      /* syntax, and no +00 +0A +0D */
 MUST_CHECK bool xtext_decode(struct span s, struct buf *out); /* false: not xtext, or no memory */
 MUST_CHECK bool xtext_encode(struct span s, struct buf *out);
-MUST_CHECK bool base64_decode(struct span s, struct buf *out); /* strict: whole groups, right padding */
-MUST_CHECK bool base64_encode(struct span s, struct buf *out);
 
 /* Who is authenticating? Fed with what the client sends (base64, as on the wire; the initial response first
  * if there is one), it finds the name for PLAIN (the authcid: whose password it is), LOGIN, CRAM-MD5,

@@ -3,6 +3,7 @@
 #include "unit/base/check.h"
 
 #include "base/attr.h"
+#include "base/base64.h"
 #include "smtp/text.h"
 
 static void respond(struct sasl_user *u, struct span plain)
