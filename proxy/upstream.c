@@ -6,67 +6,17 @@
  *   upstream_put --> clean? kept for keep_us : still owes replies? waits for them : closed
  *   probe timer  --> a connection of its own; what it offers is what EHLO is answered from
  *
- * A line is one connection with its leg; it is owned by the upstream object and dies when its connection
- * does. Legs are handed out by reference: between got() and upstream_put() the line belongs to a session. The
- * upstream object lives until it was released and its last line is gone. */
-#include "proxy/upstream.h"
-
+ * A line is one connection with its leg (upstream_line.c). Legs are handed out by reference: between got()
+ * and upstream_put() the line belongs to a session. The upstream object lives until it was released and its
+ * last line is gone. */
 #include "base/clock.h"
-#include "net/conn.h"
-#include "smtp/proxyproto.h"
+#include "proxy/upstream_parts.h"
 #include "smtp/reply.h"
 
 #include <stdlib.h>
 
 #define DOWN_PROBE_US (2 * (uint64_t)US_PER_S)
-#define NO_TLS_US     (600 * (uint64_t)US_PER_S) /* how long it is remembered that TLS failed */
 
-enum line_role { LINE_COMING, LINE_OUT, LINE_CLEANING, LINE_KEPT, LINE_DEAD };
-
-struct upstream_wait {
-    struct upstream *up;
-    struct up_line *line; /* on its way; NULL: still to be made */
-    void (*got)(void *arg, struct upleg *leg, const char *why);
-    void *arg;
-};
-
-struct up_line {
-    struct up_line *next, **prev;
-    struct upstream *up;
-    struct conn *conn;
-    struct buf preface; /* goes out first */
-    struct upleg *leg;
-    struct upstream_wait *wait;
-    const struct conf_address *server;
-    enum line_role role;
-    bool probe;                 /* made to see what the upstream offers */
-    size_t tries;               /* servers tried before for this wish */
-    bool plain;                 /* opportunistic TLS that failed: this one goes without */
-    struct loop_timer timer;    /* of the leg */
-    struct loop_timer patience; /* how long it is kept, or may take to become clean */
-    struct loop_deferred burial;
-};
-
-struct upstream {
-    struct upstream_env env;
-    const struct conf_upstream *conf;
-    struct upleg_config leg_config, plain_config;
-    struct tls_client *tls;
-    uint64_t connect_us, handshake_us;
-    struct ehlo offer;
-    enum session_offer state;
-    struct up_line *lines;
-    size_t kept;
-    const struct conf_address *best; /* the server that answered last: it is asked first */
-    struct loop_timer probe;
-    bool probing, released, started;
-    uint64_t no_tls_until_us; /* env.relay: the client has read the greeting, so the next one is better off */
-    struct loop_deferred burial;
-    size_t count_connects, count_failures, count_reused;
-};
-
-static const struct conn_events line_conn_events;
-static const struct upleg_ops line_leg_ops;
 static const struct upleg_user waiting_user, keeping_user;
 
 static bool keep(struct up_line *l);
@@ -121,84 +71,22 @@ static void bury_upstream(void *arg)
     free(u);
 }
 
-static void bury_if_done(struct upstream *u)
+void upstream_line_gone(struct upstream *u)
 {
     if (u->released && !u->lines)
         loop_defer(u->env.loop, &u->burial, bury_upstream, u);
 }
 
-/* ---- life of a line ---- */
-
-static void bury_line(void *arg)
-{
-    struct up_line *l = arg;
-    struct upstream *u = l->up;
-    loop_timer_stop(&l->timer);
-    loop_timer_stop(&l->patience);
-    *l->prev = l->next;
-    if (l->next)
-        l->next->prev = l->prev;
-    upleg_destroy(&l->leg);
-    buf_free(&l->preface);
-    free(l);
-    bury_if_done(u);
-}
-
-/* Its connection is gone already. */
-static void line_dies(struct up_line *l)
-{
-    if (l->role == LINE_KEPT)
-        l->up->kept--;
-    l->role = LINE_DEAD;
-    loop_timer_stop(&l->timer);
-    loop_timer_stop(&l->patience);
-    loop_defer(l->up->env.loop, &l->burial, bury_line, l);
-}
-
-static struct tls_client *tls_of_line(const struct up_line *l)
-{
-    return l->plain ? NULL : l->up->tls;
-}
-
-/* Makes the connection; the leg hears of it by the conn's events. */
-static bool dial(struct up_line *l)
-{
-    struct upstream *u = l->up;
-    l->leg = upleg_create(l->plain ? &u->plain_config : &u->leg_config, &line_leg_ops, l);
-    if (!l->leg)
-        return false;
-    struct conn_target to = {.host = l->server->host, .port = l->server->port, .deadline_us = u->connect_us};
-    l->conn = conn_connect(u->env.loop, u->env.resolver, &to, &line_conn_events, l);
-    if (!l->conn)
-        return false;
-    counters_add(u->env.counters, u->count_connects, 1);
-    upleg_use(l->leg, &waiting_user, l);
-    return true;
-}
-
+/* A line on its way, for a wish or to see what the upstream offers. */
 static struct up_line *line_create(struct upstream *u, const struct conf_address *server, bool probe,
                                    size_t tries, bool plain, struct span preface)
 {
-    struct up_line *l = calloc(1, sizeof(*l));
-    if (!l || !buf_append(&l->preface, preface)) {
-        free(l);
+    struct up_line *l = upstream_line_create(u, server, plain, preface);
+    if (!l)
         return NULL;
-    }
-    l->up = u;
-    l->server = server;
-    l->role = LINE_COMING;
     l->probe = probe;
     l->tries = tries;
-    l->plain = plain;
-    l->next = u->lines;
-    l->prev = &u->lines;
-    if (u->lines)
-        u->lines->prev = &l->next;
-    u->lines = l;
-    if (!dial(l)) {
-        line_dies(l);
-        return NULL;
-    }
+    upleg_use(l->leg, &waiting_user, l);
     return l;
 }
 
@@ -457,14 +345,9 @@ static bool keep(struct up_line *l)
     return true;
 }
 
-static struct up_line *line_of(const struct upleg *leg)
-{
-    return upleg_owner(leg);
-}
-
 void upstream_put(struct upleg *leg)
 {
-    struct up_line *l = line_of(leg);
+    struct up_line *l = upstream_line_of(leg);
     struct upstream *u = l->up;
     if (upleg_dead(leg))
         return; /* its burial is under way */
@@ -494,150 +377,5 @@ void upstream_release(struct upstream **up)
         if (l->role != LINE_DEAD) /* sessions that use one keep the runtime, and so this object, alive */
             part(l->leg);
     }
-    bury_if_done(u);
+    upstream_line_gone(u);
 }
-
-struct span upstream_leg_address(const struct upleg *leg)
-{
-    return span_of(line_of(leg)->server->text);
-}
-
-struct tls_info upstream_leg_tls(const struct upleg *leg)
-{
-    const struct up_line *l = line_of(leg);
-    return l->conn ? conn_tls_info(l->conn) : (struct tls_info){0};
-}
-
-/* ---- the leg's connection ---- */
-
-static bool line_send(void *ctx, struct span bytes)
-{
-    struct up_line *l = ctx;
-    return l->conn && conn_write(l->conn, bytes);
-}
-
-static bool line_full(void *ctx)
-{
-    struct up_line *l = ctx;
-    return l->conn && conn_full(l->conn);
-}
-
-static void line_start_tls(void *ctx)
-{
-    struct up_line *l = ctx;
-    const char *name = l->up->conf->verify_name ? l->up->conf->verify_name : l->server->host;
-    if (!l->conn || !tls_of_line(l) || !conn_tls_connect(l->conn, tls_of_line(l), name, l->up->handshake_us))
-        upleg_lost(l->leg, "TLS could not be started");
-}
-
-/* The leg is dead: so is its line. */
-static void line_close(void *ctx, bool reset)
-{
-    struct up_line *l = ctx;
-    if (l->conn)
-        conn_close(&l->conn, reset ? CONN_END_RESET : CONN_END_FLUSH);
-    line_dies(l);
-}
-
-static uint64_t line_now(void *ctx)
-{
-    struct up_line *l = ctx;
-    return loop_now_us(l->up->env.loop);
-}
-
-static void line_time_up(void *arg)
-{
-    struct up_line *l = arg;
-    upleg_timeout(l->leg);
-}
-
-static void line_timer(void *ctx, uint64_t at_us)
-{
-    struct up_line *l = ctx;
-    uint64_t now = line_now(l);
-    loop_timer_stop(&l->timer);
-    if (at_us)
-        loop_timer_start(l->up->env.loop, &l->timer, at_us > now ? at_us - now : 0, line_time_up, l);
-}
-
-static const struct upleg_ops line_leg_ops = {
-    .send = line_send,
-    .full = line_full,
-    .start_tls = line_start_tls,
-    .close = line_close,
-    .now_us = line_now,
-    .timer = line_timer,
-};
-
-static size_t on_data(void *ctx, struct conn *c, struct span bytes)
-{
-    struct up_line *l = ctx;
-    (void)c;
-    upleg_feed(l->leg, bytes);
-    return bytes.n;
-}
-
-/* The daemon's own question, to a server that expects a PROXY header: it is we who ask. Version 1 has no word
- * for that which Postfix would take, so it says the connection's own ends. */
-static bool own_preface(struct up_line *l)
-{
-    struct proxy_header h = {.local = l->up->conf->identity == CONF_IDENTITY_PROXY_V2};
-    if (l->up->conf->identity == CONF_IDENTITY_PROXY_V2)
-        return proxy_print_v2(&l->preface, &h);
-    if (l->up->conf->identity != CONF_IDENTITY_PROXY_V1)
-        return true;
-    h.from.ip_n = conn_local_ip(l->conn, h.from.ip, &h.from.port);
-    h.to.ip_n = conn_peer_ip(l->conn, h.to.ip);
-    h.to.port = conn_peer_port(l->conn);
-    return proxy_print_v1(&l->preface, &h);
-}
-
-static void on_connected(struct up_line *l)
-{
-    if (!buf_len(&l->preface) && !own_preface(l)) {
-        upleg_lost(l->leg, "no memory for a PROXY header");
-        return;
-    }
-    if (buf_len(&l->preface) && !conn_write(l->conn, buf_span(&l->preface)))
-        return; /* CONN_CLOSED follows */
-    if (l->up->conf->tls == CONF_UP_IMPLICIT && !l->plain)
-        line_start_tls(l);
-    else
-        upleg_connected(l->leg);
-}
-
-static void on_secured(struct up_line *l)
-{
-    if (l->up->conf->tls == CONF_UP_IMPLICIT)
-        upleg_connected(l->leg);
-    else
-        upleg_secured(l->leg);
-}
-
-static void on_conn_event(void *ctx, struct conn *c, enum conn_event e, const char *why)
-{
-    struct up_line *l = ctx;
-    (void)c;
-    switch (e) {
-    case CONN_CONNECTED:
-        on_connected(l);
-        break;
-    case CONN_TLS:
-        on_secured(l);
-        break;
-    case CONN_DRAINED:
-        upleg_drained(l->leg);
-        break;
-    case CONN_EOF: /* a server that stops talking is gone, whatever it may still read */
-        upleg_lost(l->leg, "the server closed the connection");
-        break;
-    case CONN_CLOSED:
-        l->conn = NULL;
-        upleg_lost(l->leg, why);
-        if (l->up->env.relay && l->up->conf->tls == CONF_UP_OPPORTUNISTIC && upleg_was_securing(l->leg))
-            l->up->no_tls_until_us = line_now(l) + NO_TLS_US;
-        break;
-    }
-}
-
-static const struct conn_events line_conn_events = {.data = on_data, .event = on_conn_event};

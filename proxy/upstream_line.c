@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection to a server of an upstream, with its leg.
+ *
+ *   dial -> conn: CONNECTED -> preface (a PROXY header) -> leg: greeting, EHLO -> READY
+ *             |                                             `--start_tls--> conn: TLS -> leg
+ *             `-- CLOSED, or the leg's own close --> DEAD -> freed after the loop turn
+ *
+ * A line is owned by its upstream object, is in its list from the first moment, and dies when its connection
+ * does. */
+#include "base/clock.h"
+#include "proxy/upstream_parts.h"
+#include "smtp/proxyproto.h"
+
+#include <stdlib.h>
+
+#define NO_TLS_US (600 * (uint64_t)US_PER_S) /* how long it is remembered that TLS failed */
+
+static const struct conn_events line_conn_events;
+static const struct upleg_ops line_leg_ops;
+
+/* ---- life of a line ---- */
+
+static void bury_line(void *arg)
+{
+    struct up_line *l = arg;
+    struct upstream *u = l->up;
+    loop_timer_stop(&l->timer);
+    loop_timer_stop(&l->patience);
+    *l->prev = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    upleg_destroy(&l->leg);
+    buf_free(&l->preface);
+    free(l);
+    upstream_line_gone(u);
+}
+
+/* Its connection is gone already. */
+static void line_dies(struct up_line *l)
+{
+    if (l->role == LINE_KEPT)
+        l->up->kept--;
+    l->role = LINE_DEAD;
+    loop_timer_stop(&l->timer);
+    loop_timer_stop(&l->patience);
+    loop_defer(l->up->env.loop, &l->burial, bury_line, l);
+}
+
+static struct tls_client *tls_of_line(const struct up_line *l)
+{
+    return l->plain ? NULL : l->up->tls;
+}
+
+/* Makes the connection; the leg hears of it by the conn's events. */
+static bool dial(struct up_line *l)
+{
+    struct upstream *u = l->up;
+    l->leg = upleg_create(l->plain ? &u->plain_config : &u->leg_config, &line_leg_ops, l);
+    if (!l->leg)
+        return false;
+    struct conn_target to = {.host = l->server->host, .port = l->server->port, .deadline_us = u->connect_us};
+    l->conn = conn_connect(u->env.loop, u->env.resolver, &to, &line_conn_events, l);
+    if (!l->conn)
+        return false;
+    counters_add(u->env.counters, u->count_connects, 1);
+    return true;
+}
+
+struct up_line *upstream_line_create(struct upstream *u, const struct conf_address *server, bool plain,
+                                     struct span preface)
+{
+    struct up_line *l = calloc(1, sizeof(*l));
+    if (!l || !buf_append(&l->preface, preface)) {
+        free(l);
+        return NULL;
+    }
+    l->up = u;
+    l->server = server;
+    l->role = LINE_COMING;
+    l->plain = plain;
+    l->next = u->lines;
+    l->prev = &u->lines;
+    if (u->lines)
+        u->lines->prev = &l->next;
+    u->lines = l;
+    if (!dial(l)) {
+        line_dies(l);
+        return NULL;
+    }
+    return l;
+}
+
+struct up_line *upstream_line_of(const struct upleg *leg)
+{
+    return upleg_owner(leg);
+}
+
+struct span upstream_leg_address(const struct upleg *leg)
+{
+    return span_of(upstream_line_of(leg)->server->text);
+}
+
+struct tls_info upstream_leg_tls(const struct upleg *leg)
+{
+    const struct up_line *l = upstream_line_of(leg);
+    return l->conn ? conn_tls_info(l->conn) : (struct tls_info){0};
+}
+
+/* ---- the leg's connection ---- */
+
+static bool line_send(void *ctx, struct span bytes)
+{
+    struct up_line *l = ctx;
+    return l->conn && conn_write(l->conn, bytes);
+}
+
+static bool line_full(void *ctx)
+{
+    struct up_line *l = ctx;
+    return l->conn && conn_full(l->conn);
+}
+
+static void line_start_tls(void *ctx)
+{
+    struct up_line *l = ctx;
+    const char *name = l->up->conf->verify_name ? l->up->conf->verify_name : l->server->host;
+    if (!l->conn || !tls_of_line(l) || !conn_tls_connect(l->conn, tls_of_line(l), name, l->up->handshake_us))
+        upleg_lost(l->leg, "TLS could not be started");
+}
+
+/* The leg is dead: so is its line. */
+static void line_close(void *ctx, bool reset)
+{
+    struct up_line *l = ctx;
+    if (l->conn)
+        conn_close(&l->conn, reset ? CONN_END_RESET : CONN_END_FLUSH);
+    line_dies(l);
+}
+
+static uint64_t line_now(void *ctx)
+{
+    struct up_line *l = ctx;
+    return loop_now_us(l->up->env.loop);
+}
+
+static void line_time_up(void *arg)
+{
+    struct up_line *l = arg;
+    upleg_timeout(l->leg);
+}
+
+static void line_timer(void *ctx, uint64_t at_us)
+{
+    struct up_line *l = ctx;
+    uint64_t now = line_now(l);
+    loop_timer_stop(&l->timer);
+    if (at_us)
+        loop_timer_start(l->up->env.loop, &l->timer, at_us > now ? at_us - now : 0, line_time_up, l);
+}
+
+static const struct upleg_ops line_leg_ops = {
+    .send = line_send,
+    .full = line_full,
+    .start_tls = line_start_tls,
+    .close = line_close,
+    .now_us = line_now,
+    .timer = line_timer,
+};
+
+static size_t on_data(void *ctx, struct conn *c, struct span bytes)
+{
+    struct up_line *l = ctx;
+    (void)c;
+    upleg_feed(l->leg, bytes);
+    return bytes.n;
+}
+
+/* The daemon's own question, to a server that expects a PROXY header: it is we who ask. Version 1 has no word
+ * for that which Postfix would take, so it says the connection's own ends. */
+static bool own_preface(struct up_line *l)
+{
+    struct proxy_header h = {.local = l->up->conf->identity == CONF_IDENTITY_PROXY_V2};
+    if (l->up->conf->identity == CONF_IDENTITY_PROXY_V2)
+        return proxy_print_v2(&l->preface, &h);
+    if (l->up->conf->identity != CONF_IDENTITY_PROXY_V1)
+        return true;
+    h.from.ip_n = conn_local_ip(l->conn, h.from.ip, &h.from.port);
+    h.to.ip_n = conn_peer_ip(l->conn, h.to.ip);
+    h.to.port = conn_peer_port(l->conn);
+    return proxy_print_v1(&l->preface, &h);
+}
+
+static void on_connected(struct up_line *l)
+{
+    if (!buf_len(&l->preface) && !own_preface(l)) {
+        upleg_lost(l->leg, "no memory for a PROXY header");
+        return;
+    }
+    if (buf_len(&l->preface) && !conn_write(l->conn, buf_span(&l->preface)))
+        return; /* CONN_CLOSED follows */
+    if (l->up->conf->tls == CONF_UP_IMPLICIT && !l->plain)
+        line_start_tls(l);
+    else
+        upleg_connected(l->leg);
+}
+
+static void on_secured(struct up_line *l)
+{
+    if (l->up->conf->tls == CONF_UP_IMPLICIT)
+        upleg_connected(l->leg);
+    else
+        upleg_secured(l->leg);
+}
+
+static void on_conn_event(void *ctx, struct conn *c, enum conn_event e, const char *why)
+{
+    struct up_line *l = ctx;
+    (void)c;
+    switch (e) {
+    case CONN_CONNECTED:
+        on_connected(l);
+        break;
+    case CONN_TLS:
+        on_secured(l);
+        break;
+    case CONN_DRAINED:
+        upleg_drained(l->leg);
+        break;
+    case CONN_EOF: /* a server that stops talking is gone, whatever it may still read */
+        upleg_lost(l->leg, "the server closed the connection");
+        break;
+    case CONN_CLOSED:
+        l->conn = NULL;
+        upleg_lost(l->leg, why);
+        if (l->up->env.relay && l->up->conf->tls == CONF_UP_OPPORTUNISTIC && upleg_was_securing(l->leg))
+            l->up->no_tls_until_us = line_now(l) + NO_TLS_US;
+        break;
+    }
+}
+
+static const struct conn_events line_conn_events = {.data = on_data, .event = on_conn_event};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of an upstream, for upstream*.c only.
+ *
+ *   upstream.c       the set: probing, get and put, what is kept, who waits
+ *   upstream_line.c  one connection: made, secured, fed to its leg, buried
+ *
+ *   COMING -> OUT -> CLEANING -> KEPT -> OUT ...       each of them -> DEAD -> freed after the loop turn */
+#ifndef PROXY_UPSTREAM_PARTS_H
+#define PROXY_UPSTREAM_PARTS_H
+
+#include "net/conn.h"
+#include "proxy/upstream.h"
+
+enum line_role { LINE_COMING, LINE_OUT, LINE_CLEANING, LINE_KEPT, LINE_DEAD };
+
+struct upstream_wait {
+    struct upstream *up;
+    struct up_line *line; /* on its way; NULL: still to be made */
+    void (*got)(void *arg, struct upleg *leg, const char *why);
+    void *arg;
+};
+
+struct up_line {
+    struct up_line *next, **prev;
+    struct upstream *up;
+    struct conn *conn;
+    struct buf preface; /* goes out first */
+    struct upleg *leg;
+    struct upstream_wait *wait;
+    const struct conf_address *server;
+    enum line_role role;
+    bool probe;                 /* made to see what the upstream offers */
+    size_t tries;               /* servers tried before for this wish */
+    bool plain;                 /* opportunistic TLS that failed: this one goes without */
+    struct loop_timer timer;    /* of the leg */
+    struct loop_timer patience; /* how long it is kept, or may take to become clean */
+    struct loop_deferred burial;
+};
+
+struct upstream {
+    struct upstream_env env;
+    const struct conf_upstream *conf;
+    struct upleg_config leg_config, plain_config;
+    struct tls_client *tls;
+    uint64_t connect_us, handshake_us;
+    struct ehlo offer;
+    enum session_offer state;
+    struct up_line *lines;
+    size_t kept;
+    const struct conf_address *best; /* the server that answered last: it is asked first */
+    struct loop_timer probe;
+    bool probing, released, started;
+    uint64_t no_tls_until_us; /* env.relay: the client has read the greeting, so the next one is better off */
+    struct loop_deferred burial;
+    size_t count_connects, count_failures, count_reused;
+};
+
+/* upstream_line.c */
+/* Made, in the list of its upstream, and on its way to the server; nobody uses its leg yet. `plain`: without
+ * TLS, whatever the upstream's settings say. NULL: no memory or descriptors. */
+MUST_CHECK struct up_line *upstream_line_create(struct upstream *u, const struct conf_address *server,
+                                                bool plain, struct span preface);
+struct up_line *upstream_line_of(const struct upleg *leg);
+
+/* upstream.c */
+/* A line was freed: one that was released may have had its last. */
+void upstream_line_gone(struct upstream *u);
+
+#endif
