@@ -197,6 +197,11 @@ struct tls_info conn_tls_info(const struct conn *c)
     return tls_info_of(c->t.ssl);
 }
 
+struct tls_shown *conn_tls_shown(const struct conn *c)
+{
+    return tls_shown_of(c->t.ssl);
+}
+
 void conn_limit_read(struct conn *c, size_t most)
 {
     c->read_most = most;

@@ -86,6 +86,9 @@ enum conn_end { CONN_END_FLUSH, CONN_END_BRISK, CONN_END_NOW, CONN_END_RESET };
 void conn_close(struct conn **c, enum conn_end how);
 
 struct tls_info conn_tls_info(const struct conn *c);
+/* What the server at the other end has shown; the caller's reference. NULL: not TLS as client, its handshake
+ * is not done, or no memory. */
+MUST_CHECK struct tls_shown *conn_tls_shown(const struct conn *c);
 /* The peer's address in canonical text ("192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4), and as 4 or 16
  * bytes. */
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16]);

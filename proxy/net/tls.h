@@ -54,7 +54,10 @@ void tls_server_rekey(struct tls_server *t, const struct tls_ticket_keys *keys);
 #define TLS_PIN 32 /* SHA-256 of a certificate's SubjectPublicKeyInfo */
 
 struct tls_client_options {
-    bool verify;         /* refuse a certificate whose chain, date or name is not good */
+    bool verify; /* refuse a certificate whose chain, date or name is not good */
+    /* Look at chain and dates (not at the name), but go on whatever comes out: see tls_info.verified and
+     * tls_shown. `verify` wins. */
+    bool judge;
     const char *ca_name; /* for error texts; NULL: the system's certificates */
     struct span ca;      /* PEM */
     /* The server's own key must be one of these, beside what `verify` asks for, or alone. */
@@ -82,5 +85,24 @@ struct tls_info {        /* of a connection; strings live as long as it */
     const char *peer_subject;     /* "CN=relay,O=Example", printable */
     const char *peer_fingerprint; /* SHA-256 of the certificate, in hexadecimal */
 };
+
+/* A server's certificate as a connection's handshake has shown it (a resumed session: the handshake that it
+ * began with), and what was found about it. Reference-counted; good longer than the connection. */
+struct tls_shown;
+struct tls_shown *tls_shown_ref(struct tls_shown *s); /* NULL: NULL */
+void tls_shown_unref(struct tls_shown **s);
+
+struct tls_shown_info {             /* texts are ASCII without control characters */
+    char subject[256], issuer[256]; /* RFC 4514: "CN=mx,O=Example"; "" is an empty name */
+    char names[512];                /* DNS names and addresses: "mx.example.org 192.0.2.1"; cut: "a b ..." */
+    int64_t not_before, not_after;  /* Unix seconds; 0: cannot be read */
+    char fingerprint[2 * 32 + 1];   /* SHA-256 of the certificate, in hexadecimal */
+    char pin[2 * TLS_PIN + 1];      /* SHA-256 of its SubjectPublicKeyInfo, in hexadecimal */
+    char key[48];                   /* "RSA 2048", "EC P-256", "ED25519", "unknown" */
+    bool self_signed;               /* by its own key */
+    bool verified;                  /* what verify, judge or pins asked for was found good */
+    const char *verify_error;       /* OpenSSL's words, a constant; "": verified */
+};
+void tls_shown_describe(const struct tls_shown *s, struct tls_shown_info *info_r);
 
 #endif

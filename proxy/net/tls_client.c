@@ -2,6 +2,7 @@
 /* The client's side of TLS: verification, pins, a certificate of its own, and sessions kept to be resumed.
  *
  *   server's certificate -> chain, date, name (verify) -> its key among the pins (if there are any) -> good
+ *                        -> chain, date (judge) -> noted, see tls_shown.c
  *
  *   handshake with NAME -> ticket -> shelf -> next handshake with NAME
  *
@@ -28,7 +29,7 @@ struct tls_client {
     SSL_CTX *ctx;
     uint64_t clock;
     struct kept_session kept[SESSIONS_MAX];
-    bool verify;
+    bool verify, judge;
     size_t pin_n;
     unsigned char pins[][TLS_PIN];
 };
@@ -95,13 +96,12 @@ static void offer_session(struct tls_client *t, SSL *ssl, const char *name)
 
 static bool pinned(const struct tls_client *t, const X509 *certificate)
 {
-    unsigned char *key = NULL, digest[EVP_MAX_MD_SIZE];
+    unsigned char digest[TLS_PIN];
     bool found = false;
-    int n = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key) : -1;
-    bool good = n > 0 && EVP_Digest(key, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1;
-    for (size_t i = 0; good && i < t->pin_n; i++)
+    if (!certificate || !tls_key_digest(certificate, digest))
+        return false;
+    for (size_t i = 0; i < t->pin_n; i++)
         found = found || memcmp(digest, t->pins[i], TLS_PIN) == 0;
-    OPENSSL_free(key);
     return found;
 }
 
@@ -110,7 +110,7 @@ static bool pinned(const struct tls_client *t, const X509 *certificate)
 static int on_certificate(X509_STORE_CTX *shown, void *arg)
 {
     const struct tls_client *t = arg;
-    if (t->verify && X509_verify_cert(shown) != 1)
+    if ((t->verify || t->judge) && X509_verify_cert(shown) != 1 && t->verify)
         return 0;
     if (pinned(t, X509_STORE_CTX_get0_cert(shown)))
         return 1;
@@ -121,14 +121,16 @@ static int on_certificate(X509_STORE_CTX *shown, void *arg)
 static bool set_verification(struct tls_client *t, SSL_CTX *ctx, const struct tls_client_options *o,
                              char *error, size_t error_size)
 {
+    /* Without SSL_VERIFY_PEER a client looks too, keeps the verdict, and goes on: that is `judge`. */
     SSL_CTX_set_verify(ctx, o->verify || o->pin_n ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     t->verify = o->verify;
+    t->judge = o->judge && !o->verify;
     t->pin_n = o->pin_n;
     if (o->pin_n) {
         memcpy(t->pins, o->pins, o->pin_n * TLS_PIN);
         SSL_CTX_set_cert_verify_callback(ctx, on_certificate, t);
     }
-    if (!o->verify)
+    if (!t->verify && !t->judge)
         return true;
     if (!o->ca_name)
         return SSL_CTX_set_default_verify_paths(ctx) == 1 ||
@@ -191,6 +193,11 @@ void tls_client_unref(struct tls_client **tp)
     free(t);
 }
 
+bool tls_client_judges(const struct tls_client *t)
+{
+    return t->verify || t->judge || t->pin_n;
+}
+
 /* ---- one connection ---- */
 
 static bool is_address(const char *name)
@@ -199,16 +206,19 @@ static bool is_address(const char *name)
     return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
 }
 
-/* Whom we want to talk to: in the ClientHello, and for verification. Names go without the dot of the root. */
-static bool set_name(SSL *ssl, char *name)
+/* Whom we want to talk to: in the ClientHello, and for verification (but who only judges does not look at
+ * names). Names go without the dot of the root. */
+static bool set_name(const struct tls_client *t, SSL *ssl, char *name)
 {
     X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
     if (is_address(name))
-        return X509_VERIFY_PARAM_set1_ip_asc(p, name) == 1;
+        return !t->verify || X509_VERIFY_PARAM_set1_ip_asc(p, name) == 1;
     if (!*name) /* a Unix socket, say; then verification has nothing to accept */
         return !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
+    if (SSL_set_tlsext_host_name(ssl, name) != 1)
+        return false;
     X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set_tlsext_host_name(ssl, name) == 1 && X509_VERIFY_PARAM_set1_host(p, name, 0) == 1;
+    return !t->verify || X509_VERIFY_PARAM_set1_host(p, name, 0) == 1;
 }
 
 SSL *tls_client_ssl(struct tls_client *t, const char *name)
@@ -226,7 +236,7 @@ SSL *tls_client_ssl(struct tls_client *t, const char *name)
         return NULL;
     t->references++;
     SSL_set_connect_state(ssl);
-    if (!set_name(ssl, bare))
+    if (!set_name(t, ssl, bare))
         tls_ssl_free(&ssl);
     else
         offer_session(t, ssl, bare);

@@ -109,18 +109,11 @@ static const char *printable_name(const char *name)
 static bool name_peer(struct tls_peer_id *id, X509 *certificate)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    BIO *bio = BIO_new(BIO_s_mem());
-    bool good = bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0 &&
-                X509_digest(certificate, EVP_sha256(), digest, &n) == 1;
-    if (good) {
-        int length = BIO_read(bio, id->subject, sizeof id->subject - 1);
-        id->subject[length > 0 ? length : 0] = '\0';
-        for (unsigned i = 0; i < n && 2 * i + 2 < sizeof id->fingerprint; i++)
-            (void)snprintf(id->fingerprint + (size_t)2 * i, 3, "%02x", digest[i]);
-    }
-    BIO_free(bio);
-    return good;
+    if (X509_digest(certificate, EVP_sha256(), digest, NULL) != 1)
+        return false;
+    tls_name_text(X509_get_subject_name(certificate), id->subject, sizeof id->subject);
+    tls_hex(digest, sizeof id->fingerprint / 2, id->fingerprint);
+    return true;
 }
 
 /* Made once, since each line of the log asks for it. */
@@ -141,7 +134,7 @@ struct tls_info tls_info_of(SSL *ssl)
     if (!ssl || !SSL_is_init_finished(ssl))
         return (struct tls_info){0};
     struct tls_tie *tie = SSL_get_app_data(ssl);
-    bool asked = tie->client && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
+    bool asked = tie->client && tls_client_judges(tie->client);
     const struct tls_peer_id *peer = peer_of(ssl, tie);
     return (struct tls_info){
         .version = SSL_get_version(ssl),

@@ -49,4 +49,25 @@ MUST_CHECK bool tls_loaded_use(SSL_CTX *ctx, const struct tls_loaded *l);
 
 struct tls_info tls_info_of(SSL *ssl);
 
+/* Does the client look at what servers show it (verify, judge or pins)? */
+bool tls_client_judges(const struct tls_client *t);
+
+struct tls_shown {
+    unsigned references;
+    X509 *certificate;
+    bool asked;   /* somebody looked at it; else the verdict means nothing */
+    long verdict; /* X509_V_… */
+};
+/* Takes a reference of its own to the certificate. NULL: no memory. */
+MUST_CHECK struct tls_shown *tls_shown_make(X509 *certificate, bool asked, long verdict);
+/* NULL: no server's certificate here (yet), or no memory. */
+MUST_CHECK struct tls_shown *tls_shown_of(SSL *ssl);
+bool tls_shown_verified(const struct tls_shown *s);
+
+/* A name as RFC 4514 has it, in ASCII, cut when it is too long. */
+void tls_name_text(const X509_NAME *name, char *out, size_t size);
+void tls_hex(const unsigned char *bytes, size_t n, char *out); /* 2n + 1 bytes */
+/* Of a certificate's SubjectPublicKeyInfo. false: no memory. */
+MUST_CHECK bool tls_key_digest(const X509 *certificate, unsigned char digest[TLS_PIN]);
+
 #endif

@@ -48,12 +48,14 @@ struct wish {
     const struct identity *issuer; /* NULL: itself */
     long from_days, to_days;       /* from now */
     bool authority;
+    bool rsa; /* else P-256 */
 };
 
 static inline struct identity identity_make(struct wish w)
 {
     static long serial = 1;
-    struct identity id = {.key = EVP_EC_gen("P-256"), .certificate = X509_new()};
+    EVP_PKEY *key = w.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+    struct identity id = {.key = key, .certificate = X509_new()};
     X509 *x = id.certificate;
     assert_non_null(id.key);
     X509_set_version(x, 2);

@@ -224,7 +224,11 @@ static void accept_name(struct tls_client *c, const struct identity *id, const c
 static void test_verification(void **state)
 {
     struct authority a = authority_make();
-    struct wish w = {"mail.example.org", "DNS:mail.example.org", &a.ca, -20, -10, false};
+    struct wish w = {.common_name = "mail.example.org",
+                     .alternative = "DNS:mail.example.org",
+                     .issuer = &a.ca,
+                     .from_days = -20,
+                     .to_days = -10};
     struct identity expired = identity_make(w);
     w.from_days = 10;
     w.to_days = 20;

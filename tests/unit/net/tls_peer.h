@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A TLS client whose bytes the test moves by hand: it can cut them anywhere, stop, or break the rules.
+/* A TLS client (or server: tls_peer_of) whose bytes the test moves by hand: it can cut them anywhere, stop,
+ * or break the rules.
  *
  *   SSL -> out -> (pieces of `piece` bytes) -> raw socket -> conn under test
  */
@@ -21,19 +22,28 @@ struct tls_peer {
     bool cut;     /* the socket is at its end */
 };
 
-static inline struct tls_peer tls_peer_open(int fd, int most_version)
+/* Takes the context. */
+static inline struct tls_peer tls_peer_of(int fd, SSL_CTX *ctx)
 {
-    struct tls_peer t = {.fd = fd, .ctx = SSL_CTX_new(TLS_client_method())};
+    struct tls_peer t = {.fd = fd, .ctx = ctx};
     assert_non_null(t.ctx);
-    SSL_CTX_set_security_level(t.ctx, 0);
-    SSL_CTX_set_min_proto_version(t.ctx, 0);
-    if (most_version)
-        SSL_CTX_set_max_proto_version(t.ctx, most_version);
     t.ssl = SSL_new(t.ctx);
     t.in = BIO_new(BIO_s_mem());
     t.out = BIO_new(BIO_s_mem());
     BIO_set_mem_eof_return(t.in, -1);
     SSL_set_bio(t.ssl, t.in, t.out);
+    return t;
+}
+
+static inline struct tls_peer tls_peer_open(int fd, int most_version)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    assert_non_null(ctx);
+    SSL_CTX_set_security_level(ctx, 0);
+    SSL_CTX_set_min_proto_version(ctx, 0);
+    if (most_version)
+        SSL_CTX_set_max_proto_version(ctx, most_version);
+    struct tls_peer t = tls_peer_of(fd, ctx);
     SSL_set_connect_state(t.ssl);
     return t;
 }
