@@ -249,14 +249,14 @@ static void refuse_nameless(struct builder *b, const struct conf_node *block, co
 
 static void build_interception(struct builder *b, const struct conf_node *block, struct conf_listener *l)
 {
-    static const char *const lists[] = {"allow", "deny"};
+    static const char *const settings[] = {"allow", "deny", "source"};
     l->allow = build_networks(b, node_good(block, "allow"));
     l->deny = build_networks(b, node_good(block, "deny"));
     refuse_nameless(b, block, l);
-    for (size_t i = 0; i < COUNT_OF(lists); i++) {
-        struct conf_node *list = node_good(block, lists[i]);
-        if (list && list->n.line && !l->intercept && node_good(block, "intercept"))
-            node_warning(b->checker->diags, list, "'%s' has no effect without 'intercept'", lists[i]);
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        struct conf_node *written = node_good(block, settings[i]);
+        if (written && written->n.line && !l->intercept && node_good(block, "intercept"))
+            node_warning(b->checker->diags, written, "'%s' has no effect without 'intercept'", settings[i]);
     }
 }
 
@@ -270,6 +270,7 @@ static void build_listener(struct builder *b, const struct conf_node *block, str
     l->tls = (enum conf_tls)build_number(block, "tls");
     l->bare_newline = (enum conf_bare)build_number(block, "bare_newline");
     l->intercept = (enum conf_intercept)build_number(block, "intercept");
+    l->source = (enum conf_source_address)build_number(block, "source");
     l->trust_proxy = build_networks(b, node_good(block, "trust_proxy"));
     l->trust_xclient = build_networks(b, node_good(block, "trust_xclient"));
     l->chunking = build_number(block, "chunking") != 0;

@@ -233,22 +233,6 @@ static void check_list(struct checker *c, struct conf_node *node, const struct p
         check_one(c, m, o);
 }
 
-/* ---- what this version cannot do ---- */
-
-static void check_later(struct checker *c, struct conf_node *node, const struct postern_option *o)
-{
-    for (const struct conf_later *l = conf_later; l->option; l++) {
-        if (strcmp(l->option, o->name) != 0)
-            continue;
-        if (l->value && span_eq(node_text(node), span_of(l->value)))
-            node_error(c->diags, node, "'%s: %s' is not available in this version", o->name, l->value);
-        else if (l->value == NULL && node->first && l->warning)
-            node_warning(c->diags, node, "'%s' is not available in this version; ignored", o->name);
-        else if (l->value == NULL && node->first)
-            node_error(c->diags, node, "'%s' is not available in this version; leave it empty", o->name);
-    }
-}
-
 static void check_value(struct checker *c, struct conf_node *node, const struct postern_option *o)
 {
     if (node->bad)
@@ -258,8 +242,8 @@ static void check_value(struct checker *c, struct conf_node *node, const struct 
         check_list(c, node, o);
     else
         check_one(c, node, o);
-    if ((o->flags & CONF_LATER) && !node->bad)
-        check_later(c, node, o);
+    if ((o->flags & CONF_LATER) && !node->bad && node->first)
+        node_warning(c->diags, node, "'%s' is not available in this version; ignored", o->name);
 }
 
 /* ---- defaults ---- */

@@ -86,3 +86,9 @@ void conf_free(struct conf **c)
     free(*c);
     *c = NULL;
 }
+
+bool conf_source_is_client(const struct conf_listener *l, bool intercepted)
+{
+    bool by_upstream = l->upstream && l->upstream->identity == CONF_IDENTITY_TPROXY;
+    return by_upstream || (intercepted && l->intercept && l->source == CONF_SOURCE_CLIENT);
+}

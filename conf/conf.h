@@ -48,11 +48,13 @@ enum conf_identity {
     CONF_IDENTITY_XCLIENT,
     CONF_IDENTITY_XFORWARD,
     CONF_IDENTITY_PROXY_V1,
-    CONF_IDENTITY_PROXY_V2
+    CONF_IDENTITY_PROXY_V2,
+    CONF_IDENTITY_TPROXY
 };
 enum conf_connect { CONF_LATE, CONF_EAGER };
 enum conf_on_error { CONF_ON_ERROR_TEMPFAIL, CONF_ON_ERROR_ACCEPT, CONF_ON_ERROR_REJECT };
-enum conf_intercept { CONF_INTERCEPT_NONE, CONF_INTERCEPT_REDIRECT };
+enum conf_intercept { CONF_INTERCEPT_NONE, CONF_INTERCEPT_REDIRECT, CONF_INTERCEPT_TPROXY };
+enum conf_source_address { CONF_SOURCE_OWN, CONF_SOURCE_CLIENT };
 enum conf_chunking { CONF_CHUNKING_NO, CONF_CHUNKING_YES, CONF_CHUNKING_ALWAYS };
 enum conf_bare { CONF_BARE_REJECT, CONF_BARE_NORMALIZE };
 enum conf_query { CONF_QUERY_REFUSE, CONF_QUERY_RELAY, CONF_QUERY_ANSWER };
@@ -122,6 +124,7 @@ struct conf_listener {
     const struct conf_upstream *upstream; /* intercepting: may be NULL */
     const struct conf_policy *policy;
     enum conf_intercept intercept;
+    enum conf_source_address source; /* of connections to intercepted destinations */
     struct networks allow, deny; /* of intercepted destinations; none in `allow`: all that `deny` has not */
     enum conf_bare bare_newline;
     bool auth_needs_tls; /* default yes: AUTH is neither offered nor taken in the clear */
@@ -204,6 +207,10 @@ struct conf {
     size_t listener_count;
     const struct postern_node *root;
 };
+
+/* Do connections that are made for this listener's clients come from the clients' addresses? Intercepted
+ * ones, and others. */
+bool conf_source_is_client(const struct conf_listener *l, bool intercepted);
 
 /* Reads and checks. NULL when there were errors (all of them are in `diags`). Warnings leave it good. */
 MUST_CHECK struct conf *conf_load(const char *file, const struct conf_source *source,

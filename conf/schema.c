@@ -119,10 +119,14 @@ static const struct postern_option listener_options[] = {
     {"trust_xclient", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
      "Networks of proxies in front, to which XCLIENT is offered: what they say of the client counts, and the "
      "session begins anew. From anybody else it is an error."},
-    {"intercept", POSTERN_ENUM, CONF_LATER, "none", NO_RANGE, "none|redirect|tproxy", NULL,
-     "redirect: a NAT rule sent the client here, and its mail goes to the address that it meant to reach, "
-     "whose greeting and EHLO it sees; by STARTTLS where that is offered, without verification, unless "
-     "'upstream' says otherwise."},
+    {"intercept", POSTERN_ENUM, 0, "none", NO_RANGE, "none|redirect|tproxy", NULL,
+     "The client was brought here on its way to a server, by a NAT rule (redirect) or a TPROXY rule "
+     "(tproxy), "
+     "and its mail goes to the address that it meant to reach, whose greeting and EHLO it sees; by STARTTLS "
+     "where that is offered, without verification, unless 'upstream' says otherwise."},
+    {"source", POSTERN_ENUM, 0, "own", NO_RANGE, "own|client", NULL,
+     "With intercept: the address that intercepted servers see, this host's (own) or the client's (client). "
+     "For the latter the servers' answers must be routed back to this host; see postern-intercept(7)."},
     {"allow", POSTERN_STRING, POSTERN_LIST, "[]", NO_RANGE, NULL, NULL,
      "With intercept: the networks that mail may go to; empty: all of them."},
     {"deny", POSTERN_STRING, POSTERN_LIST,
@@ -161,13 +165,13 @@ static const struct postern_option upstream_options[] = {
      "What the server's certificate is checked against; no: it is not checked."},
     {"certificate", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Name of a certificate that is shown to a server that asks for one."},
-    {"identity", POSTERN_ENUM, CONF_LATER, "auto", NO_RANGE,
-     "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy", NULL,
+    {"identity", POSTERN_ENUM, 0, "auto", NO_RANGE, "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy",
+     NULL,
      "How the servers hear who the client is: XCLIENT or XFORWARD, whichever they offer (auto), one of them "
      "for certain, "
-     "or a PROXY header before the first byte, which they must expect. After XCLIENT and PROXY a connection "
-     "is for one "
-     "client's session."},
+     "a PROXY header before the first byte, which they must expect, or connections that come from the "
+     "client's own address (tproxy: their answers must be routed back to this host). After XCLIENT, PROXY "
+     "and with tproxy a connection is for one client's session."},
     {"connect", POSTERN_ENUM, 0, "late", NO_RANGE, "late|eager", NULL,
      "Connect when a transaction has passed the first filters (late), or with the client (eager)."},
     {"protocol", POSTERN_ENUM, 0, "smtp", NO_RANGE, "smtp|lmtp", NULL,
@@ -227,11 +231,4 @@ const struct postern_option conf_schema[] = {
     {"filters", POSTERN_MAP, CONF_OPEN, "{}", NO_RANGE, NULL, conf_filter_options,
      "Plugins with their options, by name."},
     END,
-};
-
-const struct conf_later conf_later[] = {
-    {"admin", NULL, true},
-    {"intercept", "tproxy", false},
-    {"identity", "tproxy", false},
-    {NULL, NULL, false},
 };

@@ -12,19 +12,12 @@
 #define CONF_NOT_EMPTY (1u << 16) /* an empty text or list says nothing here */
 #define CONF_OR_BOOL   (1u << 17) /* BLOCK: yes or no may stand for it */
 #define CONF_OPEN      (1u << 18) /* BLOCK, MAP: options that the table does not know belong to a plugin */
-#define CONF_LATER     (1u << 19) /* see conf_later */
+/* BLOCK: known, so that nobody looks for a spelling mistake, but without effect in this version; a warning
+ * says so. */
+#define CONF_LATER (1u << 19)
 
 extern const struct postern_option conf_schema[];
 /* What every block under `filters:` may have beside its plugin's own options. */
 extern const struct postern_option conf_filter_options[];
-
-/* Names of the format that this version does not do yet. They are known, so that nobody looks for a spelling
- * mistake, and they are never silently ignored. */
-struct conf_later {
-    const char *option;
-    const char *value; /* this value of it; NULL: the option unless it is empty */
-    bool warning;      /* ignoring it changes nothing about the mail */
-};
-extern const struct conf_later conf_later[]; /* ended by a NULL option */
 
 #endif

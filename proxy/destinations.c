@@ -58,21 +58,23 @@ static bool listens_at(const struct conf_address *bound, const struct endpoint *
     return any ? origin_is_local(to) : endpoint_compare(&own, to) == 0;
 }
 
-static bool is_ours(const struct conf *conf, const struct endpoint *to)
+/* The listener at this address, or NULL. */
+static const struct conf_listener *ours(const struct conf *conf, const struct endpoint *to)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
         for (size_t j = 0; j < conf->listeners[i].bind_count; j++)
             if (listens_at(&conf->listeners[i].bind[j], to))
-                return true;
-    return false;
+                return &conf->listeners[i];
+    return NULL;
 }
 
 enum destination_verdict destination_check(const struct conf *conf, const struct conf_listener *listener,
                                            const struct endpoint *to)
 {
     const struct networks *allow = &listener->allow;
-    if (is_ours(conf, to))
-        return DESTINATION_LOOP;
+    const struct conf_listener *own = ours(conf, to);
+    if (own)
+        return own == listener ? DESTINATION_HERE : DESTINATION_LOOP;
     if (networks_have(&listener->deny, to->ip, to->ip_n) ||
         (allow->count && !networks_have(allow, to->ip, to->ip_n)))
         return DESTINATION_DENIED;

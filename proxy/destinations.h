@@ -16,7 +16,8 @@ struct destination; /* one server */
 
 enum destination_verdict {
     DESTINATION_GOOD,
-    DESTINATION_LOOP,  /* it is one of our own listeners */
+    DESTINATION_HERE,  /* it is where this listener listens */
+    DESTINATION_LOOP,  /* it is another listener of ours */
     DESTINATION_DENIED /* by the listener's allow and deny */
 };
 /* May a client of this listener be connected there? */

@@ -73,7 +73,10 @@ static bool list_listeners(struct generation *g)
         const struct conf_listener *l = &c->listeners[i];
         for (size_t j = 0; j < l->bind_count; j++)
             g->listeners[g->listener_n++] =
-                (struct generation_listener){.name = l->name, .address = &l->bind[j], .fd = -1};
+                (struct generation_listener){.name = l->name,
+                                             .address = &l->bind[j],
+                                             .fd = -1,
+                                             .transparent = l->intercept == CONF_INTERCEPT_TPROXY};
     }
     return true;
 }
@@ -86,12 +89,22 @@ static const struct postern_node *root_member(const struct conf *c, const char *
     return c->root;
 }
 
+static bool borrows_addresses(const struct conf *c)
+{
+    bool any = false;
+    for (size_t i = 0; i < c->listener_count; i++)
+        any = any || conf_source_is_client(&c->listeners[i], true);
+    return any;
+}
+
 static bool find_user(struct generation *g, struct diags *diags)
 {
     char error[256];
     const struct conf *c = g->check->conf;
-    if (privileges_find(c->user, &g->workers, error, sizeof error))
+    if (privileges_find(c->user, &g->workers, error, sizeof error)) {
+        g->workers.borrows_addresses = borrows_addresses(c);
         return true;
+    }
     const struct postern_node *at = root_member(c, "user");
     diag_add(diags, DIAG_ERROR, c->file, at ? at->line : 0, at ? at->column : 0, "%s", error);
     return false;
@@ -166,7 +179,7 @@ bool generation_bind(struct generation *g, const struct generation *older, char 
         char why[256] = "out of descriptors";
         l->fd = kept ? fcntl(kept->fd, F_DUPFD_CLOEXEC, 0)
                      : listener_bind(l->address->host, l->address->port, why, sizeof why);
-        if (l->fd >= 0)
+        if (l->fd >= 0 && (!l->transparent || listener_make_transparent(l->fd, why, sizeof why)))
             continue;
         (void)snprintf(error, error_size, "listener \"%s\": %s: %s", l->name, l->address->text, why);
         return false;

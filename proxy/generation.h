@@ -14,7 +14,8 @@
 struct generation_listener {
     const char *name; /* of the configuration */
     const struct conf_address *address;
-    int fd; /* -1: not bound yet */
+    int fd;           /* -1: not bound yet */
+    bool transparent; /* takes connections to other hosts' addresses */
 };
 
 struct generation {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* From the original destination to an upstream, or to a refusal.
  *
- *   SO_ORIGINAL_DST --> our own listener? allow, deny? --> destination_get --> our own connection? --> go on
+ *   SO_ORIGINAL_DST,
+ *   getsockname --> our own listener? allow, deny? --> destination_get --> our own connection? --> go on
  *        `- none: the client came by itself --> the listener's upstream, if it has one
  *
  * An intercept belongs to its relay. It holds its destination, and the runtime that the destination is part
@@ -41,17 +42,27 @@ static void log_refusal(const struct intercept *i, const struct runtime_listener
 void intercept_look(struct intercept *i, const struct conf_listener *l, int fd)
 {
     *i = (struct intercept){.origin = ORIGIN_DIRECT};
-    if (l->intercept)
+    if (l->intercept == CONF_INTERCEPT_REDIRECT)
         i->origin = origin_redirected(fd, &i->to);
+    else if (l->intercept == CONF_INTERCEPT_TPROXY)
+        i->origin = origin_tproxied(fd, &i->to);
+}
+
+static enum refusal came_by_itself(const struct runtime_listener *l)
+{
+    return l->upstream ? REFUSE_NOT : REFUSE_DIRECT;
 }
 
 static enum refusal find_destination(struct intercept *i, struct runtime *r, const struct runtime_listener *l,
                                      const struct conn *client)
 {
     static const enum refusal refusals[] = {[DESTINATION_GOOD] = REFUSE_NOT,
+                                            [DESTINATION_HERE] = REFUSE_LOOP,
                                             [DESTINATION_LOOP] = REFUSE_LOOP,
                                             [DESTINATION_DENIED] = REFUSE_DENIED};
     enum destination_verdict v = destination_check(r->conf, l->conf, &i->to);
+    if (v == DESTINATION_HERE && l->conf->intercept == CONF_INTERCEPT_TPROXY)
+        return came_by_itself(l);
     if (v != DESTINATION_GOOD)
         return refusals[v];
     i->destination = destination_get(l->destinations, &i->to);
@@ -66,10 +77,10 @@ const char *intercept_find(struct intercept *i, struct runtime *r, const struct 
                            const struct conn *client, struct log *log)
 {
     enum refusal why = REFUSE_NOT;
-    if (i->origin == ORIGIN_REDIRECTED)
+    if (i->origin == ORIGIN_INTERCEPTED)
         why = find_destination(i, r, l, client);
-    else if (!l->upstream)
-        why = REFUSE_DIRECT;
+    else
+        why = came_by_itself(l);
     if (why)
         log_refusal(i, l, client, log, texts[why].note);
     return texts[why].reply;

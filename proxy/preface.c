@@ -8,9 +8,7 @@
 
 static struct proxy_header describe(const struct conn *client, struct span session_id)
 {
-    struct proxy_header h = {.local = client == NULL, .unique_id = session_id};
-    if (!client)
-        return h;
+    struct proxy_header h = {.unique_id = session_id};
     struct tls_info tls = conn_tls_info(client);
     h.from.ip_n = conn_peer_ip(client, h.from.ip);
     h.from.port = conn_peer_port(client);

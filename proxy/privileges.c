@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Dropping privileges, in an order that works: groups before the user, and the signal at the parent's death
- * after both, because the kernel forgets it when the user changes. Nothing here owns anything. */
+ * after both, because the kernel forgets it when the user changes. Of capabilities at most CAP_NET_RAW is
+ * kept, and only where the configuration wants connections that come from clients' own addresses. Nothing
+ * here owns anything. */
 #include "proxy/privileges.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__has_feature)
@@ -48,14 +52,28 @@ static bool failed(const char *what, char *error, size_t error_size)
     return false;
 }
 
+/* Of root's capabilities only this one is left, which cannot be passed on (no new privileges). Without
+ * libcap: it is one system call. */
+static bool keep_net_raw(char *error, size_t error_size)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    sets[0].effective = sets[0].permitted = 1u << CAP_NET_RAW;
+    return syscall(SYS_capset, &head, sets) == 0 || failed("capset", error, error_size);
+}
+
 static bool become(const struct identity *id, char *error, size_t error_size)
 {
+    if (id->borrows_addresses && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+        return failed("PR_SET_KEEPCAPS", error, error_size);
     if (setgroups(0, NULL) != 0)
         return failed("setgroups", error, error_size);
     if (setresgid(id->gid, id->gid, id->gid) != 0)
         return failed("setresgid", error, error_size);
     if (setresuid(id->uid, id->uid, id->uid) != 0)
         return failed("setresuid", error, error_size);
+    if (id->borrows_addresses && !keep_net_raw(error, error_size))
+        return false;
     if (setuid(0) == 0) {
         (void)snprintf(error, error_size, "root could be had again after it was given up");
         return false;

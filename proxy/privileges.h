@@ -13,6 +13,7 @@ struct identity {
     bool change; /* the process is root, and workers become somebody else */
     uid_t uid;
     gid_t gid;
+    bool borrows_addresses; /* its connections may come from addresses of clients: keeps CAP_NET_RAW */
 };
 
 /* Whom workers run as. false with the reason in `error`: no such user. A process that is not root stays who

@@ -108,20 +108,34 @@ static void got_leg(void *arg, struct upleg *leg, const char *why)
     session_upstream(one->session, leg, why);
 }
 
+/* false: no memory. `preface` is what a PROXY header is printed to. */
+static bool introduce(const struct relay *one, struct buf *preface, struct upstream_caller *caller_r)
+{
+    const struct conf_listener *l = one->listener->conf;
+    enum conf_identity identity = l->upstream ? l->upstream->identity : CONF_IDENTITY_NONE;
+    bool printed = preface_print(identity, one->conn, span_of(one->id), preface);
+    *caller_r = (struct upstream_caller){.preface = buf_span(preface)};
+    if (conf_source_is_client(l, one->way.destination != NULL))
+        caller_r->source.ip_n = conn_peer_ip(one->conn, caller_r->source.ip);
+    return printed;
+}
+
 static void op_upstream_get(void *ctx, bool fresh)
 {
     struct relay *one = ctx;
     bool mirrored = one->listener->policy.mirror_tls && one->conn && conn_tls_info(one->conn).version;
     unsigned wish = (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY);
+    struct buf preface = {0};
+    struct upstream_caller caller;
+    struct upstream_wait *w = NULL;
     runtime_unref(&one->leg_runtime);
     one->leg_runtime = runtime_ref(one->runtime);
-    const struct conf_upstream *u = one->listener->conf->upstream;
-    struct buf preface = {0};
-    struct upstream_wait *w = NULL;
-    if (preface_print(u ? u->identity : CONF_IDENTITY_NONE, one->conn, span_of(one->id), &preface))
-        w = upstream_get(relay_upstream(one), wish, buf_span(&preface), got_leg, one);
-    else
+    if (!one->conn)
+        got_leg(one, NULL, "the client is gone");
+    else if (!introduce(one, &preface, &caller))
         got_leg(one, NULL, "no memory for a connection");
+    else
+        w = upstream_get(relay_upstream(one), wish, &caller, got_leg, one);
     buf_free(&preface);
     if (w)
         one->wait = w;

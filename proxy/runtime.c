@@ -308,6 +308,7 @@ static enum session_identity identity_of(const struct conf_listener *c)
         [CONF_IDENTITY_XFORWARD] = SESSION_IDENTITY_XFORWARD,
         [CONF_IDENTITY_PROXY_V1] = SESSION_IDENTITY_CONNECTION,
         [CONF_IDENTITY_PROXY_V2] = SESSION_IDENTITY_CONNECTION,
+        [CONF_IDENTITY_TPROXY] = SESSION_IDENTITY_CONNECTION,
     };
     return c->upstream ? identities[c->upstream->identity] : SESSION_IDENTITY_NONE;
 }
@@ -360,6 +361,17 @@ static void build_interception(struct build *b, struct runtime_listener *l)
         no_memory(b);
 }
 
+/* The supervisor may be root; it is the worker that connects. */
+static void check_borrowing(struct build *b, const struct conf_listener *c)
+{
+    if (b->env->upstream.loop && conf_source_is_client(c, true) && !origin_may_be_borrowed())
+        wrong(
+            b, c->at,
+            "listener '%s' sends from its clients' own addresses, for which postern must be started as root "
+            "(or with CAP_NET_RAW) and with a configuration that says so: a reload cannot add it",
+            c->name);
+}
+
 static void build_listeners(struct build *b)
 {
     const struct conf *conf = b->r->conf;
@@ -370,6 +382,7 @@ static void build_listeners(struct build *b)
         l->tls = c->tls == CONF_TLS_NONE ? NULL : listener_tls(b, c);
         l->upstream = c->upstream ? b->r->upstreams[c->upstream - conf->upstreams].set : NULL;
         l->policy = policy_of(b->r, c);
+        check_borrowing(b, c);
         if (c->intercept)
             build_interception(b, l);
     }

@@ -79,9 +79,9 @@ void upstream_line_gone(struct upstream *u)
 
 /* A line on its way, for a wish or to see what the upstream offers. */
 static struct up_line *line_create(struct upstream *u, const struct conf_address *server, bool probe,
-                                   size_t tries, bool plain, struct span preface)
+                                   size_t tries, bool plain, const struct upstream_caller *caller)
 {
-    struct up_line *l = upstream_line_create(u, server, plain, preface);
+    struct up_line *l = upstream_line_create(u, server, plain, caller);
     if (!l)
         return NULL;
     l->probe = probe;
@@ -121,11 +121,12 @@ static void now_down(struct upstream *u, const char *why)
 
 static void probe_again(void *arg)
 {
+    static const struct upstream_caller nobody;
     struct upstream *u = arg;
     if (u->probing || u->released)
         return;
     u->probing = true;
-    if (!line_create(u, u->best, true, 0, false, SPAN_NONE))
+    if (!line_create(u, u->best, true, 0, false, &nobody))
         probe_later(u);
 }
 
@@ -191,7 +192,8 @@ static bool try_another(struct up_line *l)
     const struct conf_address *server = plain ? l->server : server_after(u, l->server);
     if (tries >= u->conf->server_count)
         return false;
-    struct up_line *n = line_create(u, server, l->probe, tries, plain, buf_span(&l->preface));
+    struct upstream_caller caller = {buf_span(&l->preface), l->source};
+    struct up_line *n = line_create(u, server, l->probe, tries, plain, &caller);
     if (!n)
         return false;
     n->wait = l->wait;
@@ -219,7 +221,7 @@ static void on_failed(void *ctx, struct upleg *leg, const char *why, unsigned co
     l->wait = NULL;
     if (l->probe)
         u->probing = false;
-    if (!u->released)
+    if (!u->released && !l->source.ip_n) /* else it may be that client alone who cannot reach it */
         now_down(u, text);
     if (w)
         fail_wait(w, text);
@@ -243,10 +245,15 @@ static struct up_line *take_kept(struct upstream *u, unsigned wish)
     return NULL;
 }
 
-struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, struct span preface,
+static bool is_for_one(const struct upstream_caller *caller)
+{
+    return caller->preface.n || caller->source.ip_n;
+}
+
+struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, const struct upstream_caller *caller,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg)
 {
-    struct up_line *l = wish & UPSTREAM_FRESH || preface.n ? NULL : take_kept(u, wish);
+    struct up_line *l = wish & UPSTREAM_FRESH || is_for_one(caller) ? NULL : take_kept(u, wish);
     if (l) {
         l->role = LINE_OUT;
         upleg_use(l->leg, NULL, NULL);
@@ -257,7 +264,7 @@ struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, struct spa
     struct upstream_wait *w = calloc(1, sizeof(*w));
     if (w)
         *w = (struct upstream_wait){.up = u, .got = got, .arg = arg};
-    l = w ? line_create(u, u->best, false, 0, without_tls(u), preface) : NULL;
+    l = w ? line_create(u, u->best, false, 0, without_tls(u), caller) : NULL;
     if (!l) {
         free(w);
         got(arg, NULL, "no memory or descriptors for a connection");
@@ -336,7 +343,8 @@ static bool keep(struct up_line *l)
 {
     struct upstream *u = l->up;
     uint32_t most = upleg_offer(l->leg)->limits[EHLO_MAILMAX]; /* RFC 9422: it would refuse the next one */
-    if (u->released || u->kept >= u->conf->keep || (most && upleg_marks(l->leg)->mails >= most))
+    if (u->released || l->source.ip_n || u->kept >= u->conf->keep ||
+        (most && upleg_marks(l->leg)->mails >= most))
         return false;
     l->role = LINE_KEPT;
     upleg_marks(l->leg)->used = true;

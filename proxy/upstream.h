@@ -42,11 +42,15 @@ enum upstream_wish {  /* bits */
                      UPSTREAM_FRESH = 1, /* not one that was kept */
                      UPSTREAM_SECURE = 2 /* not one that was kept in the clear: a new one may get TLS */
 };
+/* How the connection itself says for whom it is made; zeroed: it does not. Else it is a new one, and never
+ * kept for others. */
+struct upstream_caller {
+    struct span preface;    /* goes out before the first byte of TLS or SMTP: a PROXY header */
+    struct endpoint source; /* the server sees this address; ip_n 0: one of this host */
+};
 /* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL
  * is returned). */
-/* `preface`: what goes out before the first byte of TLS or SMTP (a PROXY header); then it is a new
- * connection. */
-struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, struct span preface,
+struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, const struct upstream_caller *caller,
                                    void (*got)(void *arg, struct upleg *leg, const char *why), void *arg);
 void upstream_cancel(struct upstream_wait **w);
 /* Is this client one of our own connections, on its way to this upstream? */

@@ -58,7 +58,10 @@ static bool dial(struct up_line *l)
     l->leg = upleg_create(l->plain ? &u->plain_config : &u->leg_config, &line_leg_ops, l);
     if (!l->leg)
         return false;
-    struct conn_target to = {.host = l->server->host, .port = l->server->port, .deadline_us = u->connect_us};
+    struct conn_target to = {.host = l->server->host,
+                             .port = l->server->port,
+                             .deadline_us = u->connect_us,
+                             .source = l->source.ip_n ? &l->source : NULL};
     l->conn = conn_connect(u->env.loop, u->env.resolver, &to, &line_conn_events, l);
     if (!l->conn)
         return false;
@@ -67,15 +70,16 @@ static bool dial(struct up_line *l)
 }
 
 struct up_line *upstream_line_create(struct upstream *u, const struct conf_address *server, bool plain,
-                                     struct span preface)
+                                     const struct upstream_caller *caller)
 {
     struct up_line *l = calloc(1, sizeof(*l));
-    if (!l || !buf_append(&l->preface, preface)) {
+    if (!l || !buf_append(&l->preface, caller->preface)) {
         free(l);
         return NULL;
     }
     l->up = u;
     l->server = server;
+    l->source = caller->source;
     l->role = LINE_COMING;
     l->plain = plain;
     l->next = u->lines;

@@ -24,7 +24,8 @@ struct up_line {
     struct up_line *next, **prev;
     struct upstream *up;
     struct conn *conn;
-    struct buf preface; /* goes out first */
+    struct buf preface;     /* goes out first */
+    struct endpoint source; /* whom the server sees; ip_n 0: this host */
     struct upleg *leg;
     struct upstream_wait *wait;
     const struct conf_address *server;
@@ -59,7 +60,7 @@ struct upstream {
 /* Made, in the list of its upstream, and on its way to the server; nobody uses its leg yet. `plain`: without
  * TLS, whatever the upstream's settings say. NULL: no memory or descriptors. */
 MUST_CHECK struct up_line *upstream_line_create(struct upstream *u, const struct conf_address *server,
-                                                bool plain, struct span preface);
+                                                bool plain, const struct upstream_caller *caller);
 struct up_line *upstream_line_of(const struct upleg *leg);
 
 /* upstream.c */

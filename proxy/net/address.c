@@ -35,6 +35,23 @@ bool address_from_text(const char *host, uint16_t port, struct sockaddr_storage 
     return false;
 }
 
+struct sockaddr_storage address_from_ip(const unsigned char *ip, size_t n, uint16_t port)
+{
+    struct sockaddr_storage a = {0};
+    if (n == 4) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        memcpy(&v4->sin_addr, ip, 4);
+    } else {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        memcpy(&v6->sin6_addr, ip, 16);
+    }
+    return a;
+}
+
 bool address_unix(const char *path, struct sockaddr_storage *address_r)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)address_r;

@@ -16,6 +16,8 @@
 
 /* "192.0.2.1", "2001:db8::1" or "[2001:db8::1]". false: not an address (perhaps a name). */
 MUST_CHECK bool address_from_text(const char *host, uint16_t port, struct sockaddr_storage *address_r);
+/* Out of 4 or 16 bytes. */
+struct sockaddr_storage address_from_ip(const unsigned char *ip, size_t n, uint16_t port);
 /* The path of a Unix socket. false: too long. */
 MUST_CHECK bool address_unix(const char *path, struct sockaddr_storage *address_r);
 socklen_t address_length(const struct sockaddr_storage *a);

@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/span.h"
 #include "net/loop.h"
+#include "net/origin.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 
@@ -46,6 +47,9 @@ struct conn_target {
     const char *host; /* a name, an address, or with port 0 the path of a Unix socket */
     uint16_t port;
     uint64_t deadline_us; /* for resolving and connecting together, from now */
+    /* The address that the peer is to see, of this host or another's (socket_transparent); its port is not
+     * looked at. NULL: the kernel's choice. */
+    const struct endpoint *source;
 };
 /* Resolves (if host is a name) and tries each address. CONN_CONNECTED or CONN_CLOSED follows, never from
  * inside this call. NULL: no memory. `r` may be NULL where hosts are always literal. */

@@ -19,7 +19,8 @@ struct connector {
     uint64_t deadline_at;
     size_t next, n;
     struct sockaddr_storage address[RESOLVER_ADDRESSES];
-    char host[]; /* for error texts */
+    struct endpoint source; /* ip_n 0: none */
+    char host[];            /* for error texts */
 };
 
 void conn_connector_free(struct conn *c)
@@ -57,6 +58,24 @@ static uint64_t share_of_time(struct conn *c)
     return now < k->deadline_at ? (k->deadline_at - now) / (k->n - k->next + 1) : 0;
 }
 
+/* As somebody else: it must be of the same family, and the kernel must let us. */
+static bool bind_source(struct conn *c, int fd, int family)
+{
+    const struct endpoint *e = &c->connector->source;
+    if (!e->ip_n || family == AF_UNIX)
+        return true;
+    struct sockaddr_storage from = address_from_ip(e->ip, e->ip_n, 0);
+    if (from.ss_family == family && socket_bind_source(fd, &from))
+        return true;
+    char text[ADDRESS_TEXT];
+    (void)address_text(&from, text);
+    transport_fail(&c->t, "connecting from %.*s: %s", SPAN_FMT(address_host(span_of(text))),
+                   from.ss_family == family
+                       ? strerror(errno)
+                       : "the client and the server have not the same family of addresses");
+    return false;
+}
+
 /* Starts the next attempt. false: this address failed at once. */
 static bool attempt(struct conn *c)
 {
@@ -66,6 +85,10 @@ static bool attempt(struct conn *c)
     int fd = socket_open(a->ss_family, loop_patience(c->loop)->silent_us);
     if (fd < 0) {
         transport_fail(&c->t, "connecting to %s: no socket: %s", text, strerror(errno));
+        return false;
+    }
+    if (!bind_source(c, fd, a->ss_family)) {
+        (void)close(fd);
         return false;
     }
     if (connect(fd, (const struct sockaddr *)a, address_length(a)) < 0 && errno != EINPROGRESS) {
@@ -166,6 +189,8 @@ struct conn *conn_connect(struct loop *l, struct resolver *r, const struct conn_
         return NULL;
     }
     memcpy(k->host, to->host, host_n);
+    if (to->source)
+        k->source = *to->source;
     k->deadline_at = loop_now_us(l) + to->deadline_us;
     c->loop = l;
     c->events = ev;

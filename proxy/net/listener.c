@@ -52,6 +52,16 @@ static int open_bound(const struct addrinfo *a)
     return fd;
 }
 
+bool listener_make_transparent(int fd, char *error, size_t error_size)
+{
+    if (socket_transparent(fd))
+        return true;
+    (void)snprintf(error, error_size,
+                   "cannot take connections to other hosts' addresses: %s (it needs root, or CAP_NET_RAW)",
+                   strerror(errno));
+    return false;
+}
+
 int listener_bind(const char *host, uint16_t port, char *error, size_t error_size)
 {
     char service[8];

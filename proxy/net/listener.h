@@ -10,6 +10,10 @@
  * that has one. -1 with the reason in `error`. */
 MUST_CHECK int listener_bind(const char *host, uint16_t port, char *error, size_t error_size);
 
+/* It also takes connections whose destination is another host, if a TPROXY rule brings them. false with the
+ * reason in `error`. */
+MUST_CHECK bool listener_make_transparent(int fd, char *error, size_t error_size);
+
 struct listener;
 /* `accepted` gets each new socket (non-blocking, close-on-exec, TCP_NODELAY) and owns it. A bounded number is
  * accepted each turn; when descriptors run out, accepting rests for a moment instead of spinning. The fd

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The destination that a client had before it was redirected to us: connection tracking remembers it, and two
- * socket options ask for it.
+/* The destination that a client had before it was brought to us. After NAT, connection tracking remembers it,
+ * and two socket options ask for it; with TPROXY nothing was changed, and it is our own end of the
+ * connection.
  *
  *   client --> 192.0.2.9:25 --[ nat: redirect to :2526 ]--> 127.0.0.1:2526 (us)
  *                   ^---------- SO_ORIGINAL_DST -----------------'
+ *   client --> 192.0.2.9:25 --[ tproxy to :2526 ]---------> 192.0.2.9:25 (us)
+ *                                                              ^-- getsockname
  *
  * A client that came by itself has our own address there, or nothing at all. Owns nothing. */
 #include "net/origin.h"
 
 #include "net/address.h"
+#include "net/socket.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -34,47 +38,50 @@ static bool ask(int fd, int level, int option, struct endpoint *to_r)
     return getsockopt(fd, level, option, &a, &n) == 0 && endpoint_of(&a, to_r);
 }
 
-enum origin origin_redirected(int fd, struct endpoint *to_r)
+static bool own_end(int fd, struct endpoint *own_r)
 {
     struct sockaddr_storage here = {0};
-    struct endpoint own;
     socklen_t n = sizeof here;
+    return getsockname(fd, (struct sockaddr *)&here, &n) == 0 && endpoint_of(&here, own_r);
+}
+
+enum origin origin_redirected(int fd, struct endpoint *to_r)
+{
+    struct endpoint own;
     memset(to_r, 0, sizeof *to_r);
-    if (getsockname(fd, (struct sockaddr *)&here, &n) != 0 || !endpoint_of(&here, &own))
+    if (!own_end(fd, &own))
         return ORIGIN_DIRECT;
     bool v4 = own.ip_n == 4; /* also over an IPv6 socket */
     bool known =
         v4 ? ask(fd, IPPROTO_IP, ORIGINAL_DST_V4, to_r) : ask(fd, IPPROTO_IPV6, ORIGINAL_DST_V6, to_r);
-    return known && endpoint_compare(to_r, &own) != 0 ? ORIGIN_REDIRECTED : ORIGIN_DIRECT;
+    return known && endpoint_compare(to_r, &own) != 0 ? ORIGIN_INTERCEPTED : ORIGIN_DIRECT;
 }
 
-static struct sockaddr_storage socket_address(const struct endpoint *e, uint16_t port)
+enum origin origin_tproxied(int fd, struct endpoint *to_r)
 {
-    struct sockaddr_storage a = {0};
-    if (e->ip_n == 4) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        memcpy(&v4->sin_addr, e->ip, 4);
-    } else {
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        memcpy(&v6->sin6_addr, e->ip, 16);
-    }
-    return a;
+    memset(to_r, 0, sizeof *to_r);
+    return own_end(fd, to_r) ? ORIGIN_INTERCEPTED : ORIGIN_DIRECT;
 }
 
 /* Only an address of this machine can be bound: the kernel's own answer, without a list of interfaces that
  * could be out of date. Nothing is sent. */
 bool origin_is_local(const struct endpoint *e)
 {
-    struct sockaddr_storage a = socket_address(e, 0);
+    struct sockaddr_storage a = address_from_ip(e->ip, e->ip_n, 0);
     int fd = socket(a.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bool local = fd >= 0 && bind(fd, (const struct sockaddr *)&a, address_length(&a)) == 0;
     if (fd >= 0)
         (void)close(fd);
     return local;
+}
+
+bool origin_may_be_borrowed(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool may = fd >= 0 && socket_transparent(fd);
+    if (fd >= 0)
+        (void)close(fd);
+    return may;
 }
 
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
@@ -87,7 +94,7 @@ int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
 
 void endpoint_text(const struct endpoint *e, char host[ENDPOINT_TEXT], char text[ENDPOINT_TEXT])
 {
-    struct sockaddr_storage a = socket_address(e, e->port);
+    struct sockaddr_storage a = address_from_ip(e->ip, e->ip_n, e->port);
     (void)address_text(&a, text);
     if (!inet_ntop(e->ip_n == 4 ? AF_INET : AF_INET6, e->ip, host, ENDPOINT_TEXT))
         host[0] = '\0'; /* cannot be: both families are known and the room is enough */

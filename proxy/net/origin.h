@@ -20,13 +20,18 @@ struct endpoint {
 #define ENDPOINT_TEXT 56
 
 enum origin {
-    ORIGIN_REDIRECTED, /* by NAT: *to_r is the destination as the client wrote it */
+    ORIGIN_INTERCEPTED, /* *to_r is the destination as the client wrote it */
     ORIGIN_DIRECT, /* it came to our own address by itself; or the kernel knows of no redirection (any more)
                     */
 };
 
-/* By SO_ORIGINAL_DST or IP6T_SO_ORIGINAL_DST. */
+/* After NAT, by SO_ORIGINAL_DST or IP6T_SO_ORIGINAL_DST. */
 enum origin origin_redirected(int fd, struct endpoint *to_r);
+/* After a TPROXY rule: our own end. It may be an address that we listen on; then the client came by itself,
+ * and only the caller knows what is listened on. */
+enum origin origin_tproxied(int fd, struct endpoint *to_r);
+/* Can sockets have addresses of others here? See socket_transparent. */
+bool origin_may_be_borrowed(void);
 
 /* Is this address one of this machine? */
 bool origin_is_local(const struct endpoint *e);

@@ -64,5 +64,25 @@ class Network:
                 }}
             }}""")
 
+    def tproxy(self, port, *matches, exempt=True):
+        """The same by TPROXY: on loopback every packet passes prerouting, with the mark that its sender gave it. The
+        listener's addresses are said, since without them the kernel takes any of the interface's."""
+        own = f"meta skuid {WORKERS} meta mark set 2" if exempt else ""
+        rules = "\n".join(f"{match} meta mark != 2 tproxy {to}:{port} accept"
+                          for match in matches for to in ("ip to 127.0.0.1", "ip6 to [::1]"))
+        run("nft", "-f", "-", text=f"""
+            table inet intercept
+            delete table inet intercept
+            table inet intercept {{
+                chain output {{
+                    type route hook output priority mangle; policy accept;
+                    {own}
+                }}
+                chain prerouting {{
+                    type filter hook prerouting priority mangle; policy accept;
+                    {rules}
+                }}
+            }}""")
+
     def forget_rules(self):
         run("nft", "delete", "table", "inet", "intercept")

@@ -562,6 +562,7 @@ class Sink:
         self.set_rules(rules)
         self.conversations = collections.deque(maxlen=MAX_REMEMBERED)
         self.connections = 0
+        self.peers = []          # the address of each connection
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
         self.error = None
@@ -619,6 +620,7 @@ class Sink:
         conversation = Conversation(self, reader, writer)
         self.conversations.append(conversation)
         self.connections += 1
+        self.peers.append((writer.get_extra_info("peername") or ("",))[0])
         await conversation.run()
 
     # ---- what tests ask ----

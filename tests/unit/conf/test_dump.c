@@ -74,6 +74,7 @@ static void test_all_in_force(void **state)
                         "    trust_proxy: []\n"
                         "    trust_xclient: []\n"
                         "    intercept: none\n"
+                        "    source: own\n"
                         "    allow: []\n"
                         "    deny: [\"0.0.0.0/8\", \"127.0.0.0/8\", \"169.254.0.0/16\", \"224.0.0.0/4\", "
                         "\"255.255.255.255\", \"::\", \"::1\", \"fe80::/10\", \"ff00::/8\"]\n"

@@ -239,19 +239,6 @@ static void test_filters(void **state)
     CHECK_CASES(cases);
 }
 
-static void test_later(void **state)
-{
-#define LISTEN(more)                                                                                         \
-    MTA OPEN "listeners: { in: { bind: '127.0.0.1:25', policy: open, upstream: mta, " more " } }\n"
-#define UP(identity) IN OPEN "upstreams: { mta: { servers: 'a.test:25', identity: " identity " } }\n"
-    static const struct error_case cases[] = {
-        {LISTEN("intercept: tproxy"), "3:82: 'intercept: tproxy' is not available in this version"},
-        {UP("tproxy"), "3:53: 'identity: tproxy' is not available in this version"},
-    };
-    (void)state;
-    CHECK_CASES(cases);
-}
-
 static void test_interception(void **state)
 {
 #define GATE(more) OPEN "listeners: { in: { bind: '127.0.0.1:25', policy: open, " more " } }\n"
@@ -438,13 +425,19 @@ static void test_truncated_everywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_values),
-        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_references),
-        cmocka_unit_test(test_filters),       cmocka_unit_test(test_later),
-        cmocka_unit_test(test_interception),  cmocka_unit_test(test_yaml),
-        cmocka_unit_test(test_without_place), cmocka_unit_test(test_all_in_one_run),
-        cmocka_unit_test(test_warnings),      cmocka_unit_test(test_secret_not_shown),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_truncated_everywhere),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_interception),
+        cmocka_unit_test(test_yaml),
+        cmocka_unit_test(test_without_place),
+        cmocka_unit_test(test_all_in_one_run),
+        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_secret_not_shown),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_truncated_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,19 +46,20 @@ static void test_check(void **state)
         enum destination_verdict verdict;
     } cases[] = {
         {&plain, "192.0.2.1", 25, DESTINATION_GOOD},   {&plain, "127.0.0.1", 25, DESTINATION_GOOD},
-        {&plain, "127.0.0.1", 2526, DESTINATION_LOOP}, {&plain, "127.0.0.2", 2526, DESTINATION_GOOD},
+        {&plain, "127.0.0.1", 2526, DESTINATION_HERE}, {&plain, "127.0.0.2", 2526, DESTINATION_GOOD},
         {&plain, "192.0.2.1", 2527, DESTINATION_GOOD}, {&plain, "2001:db8::1", 2527, DESTINATION_GOOD},
         {&only_ten, "10.1.2.3", 25, DESTINATION_GOOD}, {&only_ten, "192.0.2.1", 25, DESTINATION_DENIED},
         {&only_ten, "::1", 25, DESTINATION_DENIED},    {&not_ten, "10.1.2.3", 25, DESTINATION_DENIED},
         {&not_ten, "192.0.2.1", 25, DESTINATION_GOOD}, {&both, "2001:db8::1", 25, DESTINATION_DENIED},
-        {&both, "127.0.0.1", 2526, DESTINATION_LOOP},
+        {&both, "127.0.0.1", 2526, DESTINATION_HERE},  {&both, "127.0.0.1", 2588, DESTINATION_LOOP},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct conf_listener listeners[] = {*cases[i].listener};
-        struct conf conf = {.listeners = listeners, .listener_count = 1};
+        struct conf_address other_at = {.host = "127.0.0.1", .port = 2588};
+        struct conf_listener listeners[] = {*cases[i].listener, {.bind = &other_at, .bind_count = 1}};
+        struct conf conf = {.listeners = listeners, .listener_count = 2};
         struct endpoint to = endpoint(cases[i].host, cases[i].port);
-        assert_int_equal(destination_check(&conf, cases[i].listener, &to), cases[i].verdict);
+        assert_int_equal(destination_check(&conf, &listeners[0], &to), cases[i].verdict);
     }
 }
 

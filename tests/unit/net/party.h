@@ -182,7 +182,7 @@ static inline void net_close(struct net *net)
 
 static inline void net_dial(struct net *net)
 {
-    struct conn_target to = {"127.0.0.1", net->port, SECONDS(3)};
+    struct conn_target to = {.host = "127.0.0.1", .port = net->port, .deadline_us = SECONDS(3)};
     net->client.c = conn_connect(net->l, NULL, &to, &party_events, &net->client);
     assert_non_null(net->client.c);
 }

@@ -64,7 +64,7 @@ static void chaos_accepted(void *ctx, int fd)
 static void dial(struct chaos *k)
 {
     struct party *p = free_end(k);
-    struct conn_target to = {"127.0.0.1", k->net->port, US_PER_S};
+    struct conn_target to = {.host = "127.0.0.1", .port = k->net->port, .deadline_us = US_PER_S};
     if (p)
         p->c = conn_connect(k->net->l, NULL, &to, &party_events, p);
 }

@@ -7,7 +7,7 @@
 
 static void dial(struct net *net, struct resolver *r, const char *host, uint16_t port, uint64_t deadline_us)
 {
-    struct conn_target to = {host, port, deadline_us};
+    struct conn_target to = {.host = host, .port = port, .deadline_us = deadline_us};
     net->client.c = conn_connect(net->l, r, &to, &party_events, &net->client);
     assert_non_null(net->client.c);
     for (size_t e = 0; e <= CONN_CLOSED; e++)
@@ -101,7 +101,7 @@ static int connect_past_a_black_hole(void)
     struct resolver *r = resolver_create(net.l);
     int deaf = deaf_listener(INADDR_LOOPBACK + 8, &port, fillers);
     int good = listener_bind("127.0.0.1", port, error, sizeof error);
-    struct conn_target to = {"mail.example.org", port, SECONDS(1)};
+    struct conn_target to = {.host = "mail.example.org", .port = port, .deadline_us = SECONDS(1)};
     net.client.c = conn_connect(net.l, r, &to, &party_events, &net.client);
     TURN_UNTIL_MS(&net, 3000, net.client.told[CONN_CONNECTED] || net.client.told[CONN_CLOSED]);
     CHILD_CHECK(net.client.told[CONN_CONNECTED] == 1);
@@ -224,6 +224,35 @@ static void test_close_while_connecting(void **state)
     net_close(net);
 }
 
+/* The server sees the address that was asked for, which need not be this host's. */
+static void test_source(void **state)
+{
+    struct net *net = net_open();
+    struct endpoint as = {.ip = {127, 0, 0, 9}, .ip_n = 4, .port = 99}, six = {.ip_n = 16};
+    struct conn_target to = {
+        .host = "127.0.0.1", .port = net->port, .deadline_us = SECONDS(3), .source = &as};
+    struct sockaddr_in peer;
+    socklen_t n = sizeof peer;
+    (void)state;
+    if (!origin_may_be_borrowed()) {
+        net_close(net);
+        skip(); /* needs CAP_NET_RAW */
+    }
+    net->keep_fd = true;
+    net->client.c = conn_connect(net->l, NULL, &to, &party_events, &net->client);
+    TURN_UNTIL(net, net->accepted_fd >= 0 && net->client.told[CONN_CONNECTED]);
+    assert_int_equal(getpeername(net->accepted_fd, (struct sockaddr *)&peer, &n), 0);
+    assert_int_equal(ntohl(peer.sin_addr.s_addr), 0x7f000009);
+    assert_int_not_equal(ntohs(peer.sin_port), 99);
+    conn_close(&net->client.c, CONN_END_NOW);
+
+    to.source = &six;
+    net->client.c = conn_connect(net->l, NULL, &to, &party_events, &net->client);
+    TURN_UNTIL(net, net->client.told[CONN_CLOSED]);
+    assert_non_null(strstr(net->client.why, "not the same family"));
+    net_close(net);
+}
+
 static void test_socket_options(void **state)
 {
     struct net *net = net_open();
@@ -256,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_name_without_resolver),
         cmocka_unit_test(test_unix_socket),
         cmocka_unit_test(test_close_while_connecting),
+        cmocka_unit_test(test_source),
         cmocka_unit_test(test_socket_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,8 @@ static void test_direct(void **state)
     assert_int_equal(connect(client, (struct sockaddr *)&at, sizeof at), 0);
     int accepted = accept(listening, NULL, NULL);
     assert_int_equal(origin_redirected(accepted, &to), ORIGIN_DIRECT);
+    assert_int_equal(origin_tproxied(accepted, &to), ORIGIN_INTERCEPTED); /* whose it is, is not known here */
+    assert_int_equal(to.port, ntohs(at.sin_port));
     close(accepted);
     close(client);
     close(listening);
@@ -87,6 +89,7 @@ static void test_direct(void **state)
     close(pair[0]);
     close(pair[1]);
     assert_int_equal(origin_redirected(-1, &to), ORIGIN_DIRECT);
+    assert_int_equal(origin_tproxied(-1, &to), ORIGIN_DIRECT);
 }
 
 int main(void)
