@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names to addresses: c-ares on the loop, with /etc/hosts first.
+/* Names to addresses, and to TLSA records: c-ares on the loop, with /etc/hosts first for addresses.
  *
  *   ask -> c-ares <-> its sockets and timeout on the loop -> answer kept -> end of turn -> done()
  *
@@ -7,13 +7,17 @@
  * cannot cancel one query: a cancelled one stays in the list, mute, until c-ares lets go of it.
  *
  * Names come from the configuration, so they are few. Each one's last good addresses are remembered, and
- * stand in while the name servers fail; a name server that says that the name is gone is believed. */
+ * stand in while the name servers fail; a name server that says that the name is gone is believed. Of TLSA
+ * records nothing is remembered here: who asks knows for how long they are good. */
 #include "net/resolver.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "net/address.h"
 
+#define CARES_NO_DEPRECATED /* ares_send: what replaces it is newer than Debian 12 */
 #include <ares.h>
 #include <netdb.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,12 +52,17 @@ struct resolver {
 struct resolver_query {
     struct resolver_query *next, **prev;
     struct resolver *resolver;
-    void (*done)(void *arg, const struct resolver_answer *a); /* NULL: cancelled */
+    void (*tell)(const struct resolver_query *q); /* the one of these that is set */
+    union {
+        void (*address)(void *arg, const struct resolver_answer *a);
+        void (*tlsa)(void *arg, const struct tlsa_answer *a, const char *error);
+    } done;
     void *arg;
     uint16_t port;
-    bool answered;
+    bool answered, cancelled;
     struct loop_deferred end;
     struct resolver_answer answer;
+    struct buf tlsa; /* the answer as it came; empty: error */
     char error[160];
     char name[NAME_SIZE]; /* empty: too long to be remembered */
 };
@@ -131,13 +140,32 @@ static void query_free(struct resolver_query *q)
     if (q->next)
         q->next->prev = q->prev;
     loop_undefer(&q->end);
+    buf_free(&q->tlsa);
     free(q);
+}
+
+static struct resolver_query *query_create(struct resolver *r, void (*tell)(const struct resolver_query *),
+                                           const char *name, uint16_t port)
+{
+    struct resolver_query *q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    *q = (struct resolver_query){.resolver = r, .tell = tell, .port = port};
+    if (strlen(name) < sizeof q->name)
+        (void)snprintf(q->name, sizeof q->name, "%s", name);
+    q->answer.error = q->error;
+    q->next = r->queries;
+    q->prev = &r->queries;
+    if (q->next)
+        q->next->prev = &q->next;
+    r->queries = q;
+    return q;
 }
 
 static void on_end(void *arg)
 {
     struct resolver_query *q = arg;
-    q->done(q->arg, &q->answer);
+    q->tell(q);
     query_free(q);
 }
 
@@ -217,7 +245,7 @@ static void on_found(void *arg, int status, int timeouts, struct ares_addrinfo *
 {
     struct resolver_query *q = arg;
     (void)timeouts;
-    if (!q->done) {
+    if (q->cancelled) {
         query_free(q);
     } else {
         if (status == ARES_SUCCESS && found)
@@ -235,28 +263,75 @@ static void on_found(void *arg, int status, int timeouts, struct ares_addrinfo *
         ares_freeaddrinfo(found);
 }
 
+static void tell_addresses(const struct resolver_query *q)
+{
+    q->done.address(q->arg, &q->answer);
+}
+
 struct resolver_query *resolver_ask(struct resolver *r, const char *name, uint16_t port,
                                     void (*done)(void *arg, const struct resolver_answer *a), void *arg)
 {
     static const struct ares_addrinfo_hints stream = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct resolver_query *q = calloc(1, sizeof *q);
+    struct resolver_query *q = query_create(r, tell_addresses, name, port);
     if (!q)
         return NULL;
-    *q = (struct resolver_query){.resolver = r, .done = done, .arg = arg, .port = port};
-    q->answer.error = q->error;
-    q->next = r->queries;
-    q->prev = &r->queries;
-    if (q->next)
-        q->next->prev = &q->next;
-    r->queries = q;
+    q->done.address = done;
+    q->arg = arg;
     if (address_from_text(name, port, &q->answer.address[0])) {
         q->answer.n = 1;
         answer(q);
     } else {
-        if (strlen(name) < sizeof q->name)
-            (void)snprintf(q->name, sizeof q->name, "%s", name);
         ares_getaddrinfo(r->channel, name, NULL, &stream, on_found, q);
         set_timeout(r);
+    }
+    return q;
+}
+
+/* ---- TLSA ---- */
+
+static void tell_tlsa(const struct resolver_query *q)
+{
+    struct tlsa_answer a;
+    const char *error = q->error;
+    if (buf_len(&q->tlsa) && tlsa_read(buf_span(&q->tlsa), q->name, q->port, NULL, &a, &error))
+        q->done.tlsa(q->arg, &a, NULL);
+    else
+        q->done.tlsa(q->arg, NULL, error);
+}
+
+static void on_tlsa(void *arg, int status, int timeouts, unsigned char *message, int n)
+{
+    struct resolver_query *q = arg;
+    (void)timeouts;
+    if (q->cancelled) {
+        query_free(q);
+        return;
+    }
+    bool good = status == ARES_SUCCESS && message && n > 0;
+    if (!good || !buf_append(&q->tlsa, span_make((const char *)message, (size_t)n)))
+        (void)snprintf(q->error, sizeof q->error, "%s", good ? "no memory" : ares_strerror(status));
+    answer(q);
+}
+
+/* c-ares asks with what it is given, and with the AD bit only then (RFC 6840 5.7). */
+struct resolver_query *
+resolver_ask_tlsa(struct resolver *r, const char *host, uint16_t port,
+                  void (*done)(void *arg, const struct tlsa_answer *a, const char *error), void *arg)
+{
+    unsigned char question[TLSA_QUERY_MAX], id[2];
+    struct resolver_query *q = query_create(r, tell_tlsa, host, port);
+    if (!q)
+        return NULL;
+    q->done.tlsa = done;
+    q->arg = arg;
+    bool random = RAND_bytes(id, sizeof id) == 1; /* an older c-ares takes ours */
+    size_t n = random ? tlsa_query(q->name, port, (uint16_t)(id[0] << 8 | id[1]), question) : 0;
+    if (n) {
+        ares_send(r->channel, question, (int)n, on_tlsa, q);
+        set_timeout(r);
+    } else {
+        (void)snprintf(q->error, sizeof q->error, "%s", random ? "not a name" : "no random numbers");
+        answer(q);
     }
     return q;
 }
@@ -267,7 +342,7 @@ void resolver_cancel(struct resolver_query **qp)
     *qp = NULL;
     if (!q)
         return;
-    q->done = NULL;
+    q->cancelled = true;
     if (q->answered)
         query_free(q);
 }
@@ -308,12 +383,11 @@ void resolver_destroy(struct resolver **rp)
     if (!r)
         return;
     for (struct resolver_query *q = r->queries; q; q = q->next)
-        q->done = NULL;
+        q->cancelled = true;
     ares_destroy(r->channel); /* lets go of its queries, which frees them, and closes its sockets */
     for (struct resolver_query *q = r->queries, *next; q; q = next) {
         next = q->next;
-        loop_undefer(&q->end);
-        free(q);
+        query_free(q);
     }
     for (struct known *k = r->known, *next; k; k = next) {
         next = k->next;

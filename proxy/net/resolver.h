@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Names to addresses with c-ares on the loop. Nothing blocks. */
+/* Names to addresses, and to TLSA records, with c-ares on the loop. Nothing blocks. */
 #ifndef NET_RESOLVER_H
 #define NET_RESOLVER_H
 
 #include "base/attr.h"
 #include "net/loop.h"
+#include "net/tlsa.h"
 
 #include <netinet/in.h>
 
@@ -24,6 +25,12 @@ struct resolver_answer {
 MUST_CHECK struct resolver_query *resolver_ask(struct resolver *r, const char *name, uint16_t port,
                                                void (*done)(void *arg, const struct resolver_answer *a),
                                                void *arg);
+/* The TLSA records of _PORT._tcp.HOST, in the same manner. `a` NULL: nobody could say, for the reason in
+ * `error` (SERVFAIL, no answer in time, …). Else `a` says what there is, and whether the resolver has
+ * authenticated that: as far as the way to the resolver is to be trusted, so it should be on this host. */
+MUST_CHECK struct resolver_query *
+resolver_ask_tlsa(struct resolver *r, const char *host, uint16_t port,
+                  void (*done)(void *arg, const struct tlsa_answer *a, const char *error), void *arg);
 void resolver_cancel(struct resolver_query **q);
 
 #endif

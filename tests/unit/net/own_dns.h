@@ -29,9 +29,24 @@ struct dns {
     int queries;
     uint32_t answers[4]; /* IPv4, the answer to every A question */
     uint16_t n;
+    struct span tlsa;   /* the data of the answer to every TLSA question; empty: there is none */
+    bool authenticates; /* whoever asks with AD gets it */
 };
 
-/* Questions that are not for A are answered with nothing; those for "silent…" not at all. */
+enum { DNS_A = 1, DNS_TLSA = 52 };
+
+/* A record of the name that was asked for, behind `end`. */
+static inline size_t dns_record(unsigned char *m, size_t end, unsigned char type, const void *data, size_t n)
+{
+    unsigned char head[] = {0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, 0, (unsigned char)n};
+    memcpy(m + end, head, sizeof head);
+    memcpy(m + end + sizeof head, data, n);
+    m[7]++;
+    return end + sizeof head + n;
+}
+
+/* Questions that are neither for A nor for TLSA are answered with nothing; those for "silent…" not at all,
+ * those for "_25._tcp.broken…" with a failure. */
 static inline void on_question(struct ev_loop *ev, ev_io *w, int revents)
 {
     struct dns *d = w->data;
@@ -50,17 +65,18 @@ static inline void on_question(struct ev_loop *ev, ev_io *w, int revents)
     end += 5; /* the root, type and class */
     if (memcmp(m + 13, "silent", 6) == 0 || end > (size_t)got)
         return;
-    uint16_t n = m[end - 3] == 1 ? d->n : 0;
+    bool asked = m[3] & 0x20;
+    unsigned char type = m[end - 3];
     m[2] |= 0x80; /* an answer */
-    m[3] = 0x80;
-    m[7] = (unsigned char)n; /* and no other sections */
-    memset(m + 8, 0, 4);
-    for (uint16_t i = 0; i < n; i++) {
-        static const unsigned char record[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4};
+    m[3] = 0x80 | (d->authenticates && asked ? 0x20 : 0);
+    memset(m + 6, 0, 6); /* no records yet */
+    if (memcmp(m + 13, "_25\4_tcp\6broken", 15) == 0)
+        m[3] |= 2;
+    else if (type == DNS_TLSA && d->tlsa.n)
+        end = dns_record(m, end, DNS_TLSA, d->tlsa.p, d->tlsa.n);
+    for (uint16_t i = 0; type == DNS_A && i < d->n; i++) {
         uint32_t ip = htonl(d->answers[i]);
-        memcpy(m + end, record, sizeof record);
-        memcpy(m + end + sizeof record, &ip, sizeof ip);
-        end += sizeof record + sizeof ip;
+        end = dns_record(m, end, DNS_A, &ip, sizeof ip);
     }
     (void)sendto(w->fd, m, end, 0, (struct sockaddr *)&from, from_n);
 }
