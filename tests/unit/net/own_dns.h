@@ -4,6 +4,7 @@
 #ifndef TESTS_NET_OWN_DNS_H
 #define TESTS_NET_OWN_DNS_H
 
+#include "base/span.h"
 #include "net/loop.h"
 
 #include <arpa/inet.h>
