@@ -169,7 +169,8 @@ static const struct postern_option upstream_options[] = {
      NULL,
      "How the servers hear who the client is: XCLIENT or XFORWARD, whichever they offer (auto), one of them "
      "for certain, "
-     "a PROXY header before the first byte, which they must expect, or connections that come from the "
+     "a PROXY header before the first byte, which they must expect and auto never guesses, or connections "
+     "that come from the "
      "client's own address (tproxy: their answers must be routed back to this host). After XCLIENT, PROXY "
      "and with tproxy a connection is for one client's session."},
     {"connect", POSTERN_ENUM, 0, "late", NO_RANGE, "late|eager", NULL,

@@ -8,10 +8,16 @@
 #include "base/span.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "smtp/proxyproto.h"
 
-/* Appends the header that `identity` asks for; nothing for the other methods. `client` may be gone (NULL):
- * then nobody is named. false: no memory. */
-MUST_CHECK bool preface_print(enum conf_identity identity, const struct conn *client, struct span session_id,
+struct preface_client {
+    const struct conn *conn;
+    const struct proxy_header *front; /* what a proxy in front said of it; NULL: nothing */
+    struct span session_id;
+};
+
+/* Appends the header that `identity` asks for; nothing for the other methods. false: no memory. */
+MUST_CHECK bool preface_print(enum conf_identity identity, const struct preface_client *client,
                               struct buf *out);
 
 #endif

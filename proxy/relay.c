@@ -134,18 +134,19 @@ void relay_give_up(struct relay *one, enum conn_end how)
     loop_defer(one->all->env.loop, &one->burial, relay_bury, one);
 }
 
-void relay_begin_session(struct relay *one, struct span front_tls)
+void relay_begin_session(struct relay *one)
 {
     char here[CONN_ADDRESS_TEXT];
     unsigned char ip[16];
     struct tls_info tls = conn_tls_info(one->conn);
+    struct span in_front = front_tls(one->front);
     struct session_client client = {
         .session_id = session_id(one->all, one->id, sizeof(one->id)),
         .address = address_host(conn_peer_text(one->conn)),
         .port = conn_peer_port(one->conn),
         .destination = address_host(span_make(here, conn_local_text(one->conn, here))),
-        .in_tls = tls.version != NULL || front_tls.n,
-        .tls_version = tls.version ? span_of(tls.version) : front_tls,
+        .in_tls = tls.version != NULL || in_front.n,
+        .tls_version = tls.version ? span_of(tls.version) : in_front,
     };
     client.ip_n = conn_peer_ip(one->conn, client.ip);
     (void)conn_local_ip(one->conn, ip, &client.destination_port);

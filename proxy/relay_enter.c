@@ -43,7 +43,7 @@ static void relay_log_refused(const struct relay *one, const char *why)
 }
 
 /* It is known who the client is: in with it, or away. */
-static void admit(struct relay *one, bool full, struct span front_tls)
+static void admit(struct relay *one, bool full)
 {
     struct runtime_listener *l = one->listener;
     enum admission_answer admission = find_room(one, full);
@@ -58,7 +58,7 @@ static void admit(struct relay *one, bool full, struct span front_tls)
         if (!l->tls || !conn_tls_accept(one->conn, l->tls, one->tls_handshake_us))
             relay_give_up(one, CONN_END_NOW);
     } else {
-        relay_begin_session(one, front_tls);
+        relay_begin_session(one);
     }
 }
 
@@ -87,16 +87,14 @@ static void await_front(struct relay *one)
 
 static void front_data(struct relay *one, struct span bytes)
 {
-    struct span tls;
-    enum proxy_result r = front_take(one->front, one->conn, bytes, &tls);
+    enum proxy_result r = front_take(one->front, one->conn, bytes);
     if (r == PROXY_MORE)
         return;
     loop_timer_stop(&one->timer);
     if (r == PROXY_READY)
-        admit(one, one->all->count > one->all->most, tls);
+        admit(one, one->all->count > one->all->most);
     else
         front_failed(one, r == PROXY_BAD ? front_why(one->front) : "no memory for a PROXY header");
-    front_destroy(&one->front);
 }
 
 void relays_accept(struct relays *r, const char *listener, int fd)
@@ -116,7 +114,7 @@ void relays_accept(struct relays *r, const char *listener, int fd)
     if (front_is_expected(l->conf, one->conn))
         await_front(one);
     else
-        admit(one, full, SPAN_NONE);
+        admit(one, full);
 }
 
 /* ---- the client's connection ---- */
@@ -125,7 +123,7 @@ static size_t on_data(void *ctx, struct conn *c, struct span bytes)
 {
     struct relay *one = ctx;
     (void)c;
-    if (one->front) {
+    if (front_awaited(one->front)) {
         front_data(one, bytes);
         return bytes.n;
     }
@@ -141,7 +139,7 @@ static void on_tls(struct relay *one)
     if (one->session)
         session_secured(one->session, span_of(tls.version));
     else
-        relay_begin_session(one, SPAN_NONE);
+        relay_begin_session(one);
 }
 
 static void on_closed(struct relay *one, const char *why)

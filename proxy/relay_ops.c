@@ -57,12 +57,30 @@ static void op_close(void *ctx, enum session_close how, const char *why)
     loop_defer(one->all->env.loop, &one->burial, relay_bury, one);
 }
 
+/* It is counted in the place of whoever spoke for it; a client that nobody knows is not. */
+static enum admission_answer count_as(struct relay *one, const struct identity_end *client)
+{
+    struct admission *all = one->all->admission;
+    if (!client->ip_n)
+        return ADMISSION_GRANTED;
+    admission_leave(all, &one->pass);
+    one->pass =
+        (struct admission_pass){.listener = one->listener->conf->name, .client = conn_peer_text(one->conn)};
+    return admission_enter(all, &one->pass, &one->runtime->conf->limits, client->ip, client->ip_n);
+}
+
 /* A PROXY header to the server will name it too. */
-static void op_identified(void *ctx, const unsigned char *ip, size_t ip_n, uint16_t port)
+static struct span op_identified(void *ctx, const struct identity_end *client,
+                                 const struct identity_end *reached)
 {
     struct relay *one = ctx;
-    if (one->conn)
-        conn_set_peer(one->conn, ip, ip_n, port);
+    if (!one->conn)
+        return SPAN_NONE;
+    conn_set_peer(one->conn, client->ip, client->ip_n, client->port);
+    if (reached->ip_n)
+        conn_set_local(one->conn, reached->ip, reached->ip_n, reached->port);
+    enum admission_answer a = count_as(one, client);
+    return a == ADMISSION_GRANTED ? SPAN_NONE : admission_reply(a);
 }
 
 static uint64_t op_now(void *ctx)
@@ -113,7 +131,8 @@ static bool introduce(const struct relay *one, struct buf *preface, struct upstr
 {
     const struct conf_listener *l = one->listener->conf;
     enum conf_identity identity = l->upstream ? l->upstream->identity : CONF_IDENTITY_NONE;
-    bool printed = preface_print(identity, one->conn, span_of(one->id), preface);
+    struct preface_client client = {one->conn, front_header(one->front), span_of(one->id)};
+    bool printed = preface_print(identity, &client, preface);
     *caller_r = (struct upstream_caller){.preface = buf_span(preface)};
     if (conf_source_is_client(l, one->way.destination != NULL))
         caller_r->source.ip_n = conn_peer_ip(one->conn, caller_r->source.ip);
@@ -123,7 +142,8 @@ static bool introduce(const struct relay *one, struct buf *preface, struct upstr
 static void op_upstream_get(void *ctx, bool fresh)
 {
     struct relay *one = ctx;
-    bool mirrored = one->listener->policy.mirror_tls && one->conn && conn_tls_info(one->conn).version;
+    bool in_tls = (one->conn && conn_tls_info(one->conn).version) || front_tls(one->front).n;
+    bool mirrored = one->listener->policy.mirror_tls && in_tls;
     unsigned wish = (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY);
     struct buf preface = {0};
     struct upstream_caller caller;

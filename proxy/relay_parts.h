@@ -18,7 +18,7 @@ struct relay {
     struct relays *all;
     struct conn *conn; /* NULL: the client is gone, or handed over for closing */
     struct session *session;
-    struct front *front; /* the session begins when it is read */
+    struct front *front; /* NULL: no proxy; the session begins when its header is read */
     struct runtime_listener *listener;
     struct runtime *runtime;     /* of the listener's entry above */
     struct runtime *leg_runtime; /* of the wait, or the leg and what the log says of it */
@@ -58,8 +58,7 @@ MUST_CHECK struct relay *relay_create(struct relays *r, struct runtime_listener 
 void relay_bury(void *relay); /* for the end of the turn */
 /* Ends a relay that never got a session. */
 void relay_give_up(struct relay *one, enum conn_end how);
-/* `front_tls`: what a proxy in front said of the client's TLS; empty: none. */
-void relay_begin_session(struct relay *one, struct span front_tls);
+void relay_begin_session(struct relay *one);
 /* Where its mail goes. */
 struct upstream *relay_upstream(const struct relay *one);
 

@@ -207,20 +207,32 @@ void conn_limit_read(struct conn *c, size_t most)
     c->read_most = most;
 }
 
-void conn_set_peer(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port)
+static struct sockaddr_storage socket_address(const unsigned char *ip, size_t ip_n, uint16_t port)
 {
-    struct sockaddr_storage peer = {0};
+    struct sockaddr_storage address = {0};
     if (ip_n == 4) {
-        struct sockaddr_in *four = (struct sockaddr_in *)&peer;
+        struct sockaddr_in *four = (struct sockaddr_in *)&address;
         four->sin_family = AF_INET;
         four->sin_port = htons(port);
         memcpy(&four->sin_addr, ip, 4);
     } else if (ip_n == 16) {
-        struct sockaddr_in6 *six = (struct sockaddr_in6 *)&peer;
+        struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
         six->sin6_family = AF_INET6;
         six->sin6_port = htons(port);
         memcpy(&six->sin6_addr, ip, 16);
     }
+    return address;
+}
+
+void conn_set_local(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port)
+{
+    struct sockaddr_storage own = socket_address(ip, ip_n, port);
+    c->own_ip_n = (unsigned char)address_ip(&own, c->own_ip, &c->own_port);
+}
+
+void conn_set_peer(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port)
+{
+    struct sockaddr_storage peer = socket_address(ip, ip_n, port);
     c->ip_n = (unsigned char)address_ip(&peer, c->ip, &c->port);
     (void)address_text(&peer, c->peer);
 }
@@ -243,7 +255,9 @@ uint16_t conn_peer_port(const struct conn *c)
 static bool own_address(const struct conn *c, struct sockaddr_storage *own)
 {
     socklen_t n = sizeof *own;
-    *own = (struct sockaddr_storage){0};
+    *own = socket_address(c->own_ip, c->own_ip_n, c->own_port);
+    if (c->own_ip_n)
+        return true;
     return c->t.fd >= 0 && getsockname(c->t.fd, (struct sockaddr *)own, &n) == 0;
 }
 

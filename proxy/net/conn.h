@@ -61,6 +61,8 @@ MUST_CHECK struct conn *conn_connect(struct loop *l, struct resolver *r, const s
 void conn_limit_read(struct conn *c, size_t most);
 /* The peer is somebody else, for whom the one at the other end of the socket only speaks. */
 void conn_set_peer(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port);
+/* And what it reached is not our socket but an address of the one in front. */
+void conn_set_local(struct conn *c, const unsigned char *ip, size_t ip_n, uint16_t port);
 
 /* Changes who listens (a kept connection goes to another session). */
 void conn_set_events(struct conn *c, const struct conn_events *ev, void *ctx);
@@ -98,9 +100,9 @@ MUST_CHECK struct tls_shown *conn_tls_shown(const struct conn *c);
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16]);
 struct span conn_peer_text(const struct conn *c); /* with the port: "192.0.2.1:4711", "[2001:db8::1]:4711" */
 uint16_t conn_peer_port(const struct conn *c);
-/* Our own end: its address and port; 0 without a socket. */
+/* The end that the peer reached: ours, or what conn_set_local said; 0 without a socket. */
 size_t conn_local_ip(const struct conn *c, unsigned char ip[16], uint16_t *port_r);
-/* Our own end, in the same form; empty without a socket. Returns the length. */
+/* The same, in the form of conn_peer_text; empty without a socket. Returns the length. */
 #define CONN_ADDRESS_TEXT 56
 size_t conn_local_text(const struct conn *c, char out[CONN_ADDRESS_TEXT]);
 

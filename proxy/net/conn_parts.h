@@ -52,6 +52,9 @@ struct conn {
     unsigned char ip[16], ip_n;
     uint16_t port;
     char peer[ADDRESS_TEXT];
+    unsigned char own_ip[16],
+        own_ip_n; /* what a front says that the peer reached; own_ip_n 0: the socket's own end */
+    uint16_t own_port;
 };
 
 /* Beside EV_READ and EV_WRITE: a step at the end of a turn. */

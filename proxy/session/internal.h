@@ -184,7 +184,9 @@ struct session {
     uint64_t idle_since_us, timer_us, greet_by_us;
     unsigned errors, junk, transactions, commands;
     unsigned introduced;            /* how much of who the client is XCLIENT has said */
+    unsigned forwarded;             /* and XFORWARD, of the next MAIL */
     struct span client_name;        /* as a proxy in front says */
+    bool name_later;                /* it could not look that up now */
     char *helo, *user;              /* behind view.helo, view.user */
     char *name, *address, *reached; /* behind client_name, view.client_address, destination after XCLIENT */
     char *tls_text;                 /* room among the texts */
@@ -302,8 +304,9 @@ void query_proceed(struct session *s, struct cmd *c);
 /* introduce.c */
 const char *introduce_lacks(const struct session *s); /* NULL: the leg can say what it must */
 MUST_CHECK bool introduce_by_xclient(struct session *s);
-MUST_CHECK bool introduce_by_xforward(struct session *s);
-void introduce_reply(struct session *s, unsigned code);
+enum introduction { INTRODUCED, INTRODUCE_WAITS, INTRODUCE_FAILED };
+MUST_CHECK enum introduction introduce_by_xforward(struct session *s);
+void introduce_reply(struct session *s, unsigned code, struct span bytes);
 void introduce_done(struct session *s);
 
 /* xclient.c */
@@ -318,6 +321,7 @@ void leg_clean(struct session *s);     /* of the transaction: by RSET, or the co
 void leg_give_back(struct session *s); /* clean; or kept, when it is personal */
 void leg_drop(struct session *s, bool with_reset); /* without it a personal session cannot go on */
 void leg_end(struct session *s);                   /* the session's last word to it */
+void leg_turned_away(struct session *s, unsigned code, struct span bytes); /* it will not serve this client */
 void leg_send_ready(struct session *s);
 
 #endif

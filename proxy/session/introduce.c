@@ -2,7 +2,8 @@
 /* Who the client is, said to the upstream.
  *
  *   XCLIENT   once, as the first words over a leg: 220, EHLO anew; the leg is then this session's alone
- *   XFORWARD  in front of each MAIL: the leg stays good for everybody
+ *   XFORWARD  in front of each MAIL: the leg stays good for everybody; one by one where it cannot be
+ * pipelined
  *
  * With `auto` whichever the server offers, XCLIENT first, because servers judge by it. A method that was
  * chosen by name and is not offered is a fault: mail that came in under a wrong identity would be judged
@@ -19,6 +20,7 @@ static struct client_identity who(const struct session *s)
         .login = s->view.user,
         .session_id = s->view.session_id,
         .esmtp = s->esmtp,
+        .name_later = s->name_later,
     };
 }
 
@@ -70,36 +72,54 @@ bool introduce_by_xclient(struct session *s)
 }
 
 /* Its answer is no part of the dialogue: a server that does not like it has the message all the same. */
-bool introduce_by_xforward(struct session *s)
+enum introduction introduce_by_xforward(struct session *s)
 {
     uint32_t offered = upleg_offer(s->leg)->xforward;
     bool pipelining = upleg_offer(s->leg)->caps & CAP_PIPELINING;
-    if (!offered || !pipelining || !wants(s, SESSION_IDENTITY_XFORWARD) || upleg_marks(s->leg)->introduced)
-        return true;
+    if (!offered || !wants(s, SESSION_IDENTITY_XFORWARD) || upleg_marks(s->leg)->introduced)
+        return INTRODUCED;
     struct client_identity identity = who(s);
-    struct identity_writer w = {.verb = IDENTITY_XFORWARD, .offered = offered, .who = &identity};
+    struct identity_writer w = {
+        .verb = IDENTITY_XFORWARD, .offered = offered, .who = &identity, .next = s->forwarded};
     char line[IDENTITY_LINE];
     size_t n;
-    while (identity_next(&w, line, &n))
+    while (identity_next(&w, line, &n)) {
+        s->forwarded = w.next;
         if (!upleg_command(s->leg, UPLEG_XFORWARD, span_make(line, n), NULL))
-            return false;
-    return true;
+            return INTRODUCE_FAILED;
+        if (!pipelining)
+            return INTRODUCE_WAITS;
+    }
+    s->forwarded = 0;
+    return INTRODUCED;
+}
+
+/* Postfix' codes for what is wrong with the command. Any other is said to the client whom it names: the
+ * server will not have it. */
+static bool is_about_the_command(unsigned code)
+{
+    return code == 550 || (code >= 500 && code <= 504);
 }
 
 /* A server that takes the half of an identity and refuses the rest would judge by the half. */
 static void refused(struct session *s)
 {
-    if (s->policy->identity == SESSION_IDENTITY_XCLIENT || s->xclient_taken)
+    if (s->policy->identity == SESSION_IDENTITY_XCLIENT || s->xclient_taken) {
         leg_failed(s, "the server refuses XCLIENT");
-    else
-        introduce_done(s);
+        return;
+    }
+    introduce_done(s);
+    upleg_marks(s->leg)->introduced = !upleg_offer(s->leg)->xforward; /* else there is another way */
 }
 
 /* A reply to XCLIENT: when it is good, a new greeting. */
-void introduce_reply(struct session *s, unsigned code)
+void introduce_reply(struct session *s, unsigned code, struct span bytes)
 {
     if (code / 100 != 2) {
-        refused(s);
+        if (is_about_the_command(code))
+            refused(s);
+        else
+            leg_turned_away(s, code, bytes);
         return;
     }
     s->xclient_taken = true;

@@ -62,6 +62,7 @@ void leg_clean(struct session *s)
     bool released = t->up != UP_NOTHING && t->stage == TX_RELEASED; /* and not answered */
     bool cut = t->up == UP_OPEN && in_data && !released;
     t->up = UP_NOTHING;
+    s->forwarded = 0;
     if (!s->leg)
         return;
     upleg_forget(s->leg, t);
@@ -136,8 +137,10 @@ static void send_one(struct session *s, struct cmd *c)
     struct buf b = {0};
     if (upleg_lmtp(s->leg))
         c->params.value[PARAM_PRDR] = SPAN_NONE; /* there it goes without saying */
-    bool ok = c->command.verb != VERB_MAIL || introduce_by_xforward(s);
-    if (ok && print_command(&b, c) && upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
+    enum introduction i = c->command.verb == VERB_MAIL ? introduce_by_xforward(s) : INTRODUCED;
+    if (i == INTRODUCE_WAITS)
+        return;
+    if (i == INTRODUCED && print_command(&b, c) && upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
         c->state = CMD_SENT;
         if (c->command.verb == VERB_MAIL) {
             s->tx->mail_sent = s->tx->upstream_used = true;
@@ -311,7 +314,7 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
     struct cmd *c = tag;
     (void)u;
     if (kind == UPLEG_XCLIENT) {
-        introduce_reply(s, code);
+        introduce_reply(s, code, bytes);
     } else if (!tag) {
         pump(s); /* our own RSET or NOOP: only its being answered counts */
     } else if (tag == s->tx) {
@@ -503,6 +506,29 @@ void leg_failed(struct session *s, const char *why)
     introduce_done(s);
     leg_drop(s, false);
     no_leg(s, why);
+}
+
+/* Greeted by the client's name, it says what it would have said to the client itself. */
+void leg_turned_away(struct session *s, unsigned code, struct span bytes)
+{
+    struct cmd *c = first_unanswered(s);
+    introduce_done(s);
+    if (s->mode == MODE_NEW) {
+        session_send(s, bytes);
+        session_over(s, SESSION_CLOSE_FLUSH, "the server refuses the client");
+        return;
+    }
+    if (c) {
+        cmd_answer_bytes(s, c, bytes);
+        if (c == s->auth)
+            auth_end(s);
+    }
+    if (s->tx) {
+        tx_note_reply(s->tx, code, bytes);
+        tx_decide(s->tx, verdict_of_code(code), "upstream");
+        end_early(s);
+    }
+    leg_end(s);
 }
 
 /* A leg whose greetings are the client's own says nothing that the client did not. */

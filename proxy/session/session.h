@@ -18,6 +18,7 @@
 #include "base/spool.h"
 #include "filters/chain.h"
 #include "session/upleg.h"
+#include "smtp/identity.h"
 
 #include <stdint.h>
 
@@ -124,8 +125,10 @@ struct session_ops {
     /* The session is over: nothing more will be called, and the owner destroys it when no call of it is on
      * the stack. */
     void (*close)(void *ctx, enum session_close how, const char *why);
-    /* By XCLIENT: the client is another from now on. ip_n 0: not known who. */
-    void (*identified)(void *ctx, const unsigned char *ip, size_t ip_n, uint16_t port);
+    /* By XCLIENT: the client is another from now on, and may have reached another address. ip_n 0: not known
+     * who, or nothing said of it. Returns what it is told when there is no room for it; empty: there is. */
+    struct span (*identified)(void *ctx, const struct identity_end *client,
+                              const struct identity_end *reached);
     uint64_t (*now_us)(void *ctx);
     void (*timer)(void *ctx, uint64_t at_us); /* session_timeout then; 0: none */
     /* the upstream's side */

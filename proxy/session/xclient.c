@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* XCLIENT from a proxy in front: the client is who it says, and the session begins anew for it.
  *
- *   XCLIENT -> who it is -> filters see connect -> 220 | their refusal
+ *   XCLIENT -> who it is -> room for it? -> filters see connect -> 220 | their refusal
  *
  * May it? That is asked of the address that counts now, so that nobody says it twice who became somebody
  * else. What the client itself has said, EHLO and AUTH, is forgotten; an XCLIENT right behind another adds to
@@ -26,7 +26,7 @@ bool xclient_offered(const struct session *s)
 enum own_reply xclient_check(struct session *s, struct cmd *c)
 {
     if (!is_trusted(s))
-        return SAY_NOT_SERVED;
+        return s->policy->trust_xclient.count ? SAY_NOT_TRUSTED : SAY_NOT_SERVED;
     if (needs_tls(s))
         return SAY_NEED_TLS;
     if (s->tx)
@@ -58,6 +58,8 @@ static bool take_names(struct session *s, const struct identity_claim *claim, bo
         {IDENTITY_LOGIN, &claim->login, &s->user, &s->view.user},
         {IDENTITY_NAME, &claim->name, &s->name, &s->client_name},
     };
+    if (said(claim, IDENTITY_NAME) || !more)
+        s->name_later = claim->name_later;
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if ((said(claim, names[i].attribute) || !more) &&
             !session_keep(names[i].place, names[i].shown, text_of(names[i].text)))
@@ -76,7 +78,6 @@ static bool take_client(struct session *s, const struct identity_claim *claim, b
     }
     if (said(claim, IDENTITY_PORT) || (said(claim, IDENTITY_ADDR) && !more)) /* a port is of its address */
         s->client_port = e->port;
-    s->ops->identified(s->ctx, s->view.ip, s->view.ip_n, s->client_port);
     return true;
 }
 
@@ -91,9 +92,22 @@ static bool take_destination(struct session *s, const struct identity_claim *cla
     return true;
 }
 
-/* A connection that was opened for the old one is of no use to the new. */
-static void begin_anew(struct session *s)
+static struct span tell_daemon(struct session *s, const struct identity_claim *claim)
 {
+    struct identity_end client = {.ip_n = s->view.ip_n, .port = s->client_port};
+    memcpy(client.ip, s->view.ip, sizeof client.ip);
+    return s->ops->identified(s->ctx, &client, &claim->destination);
+}
+
+/* A connection that was opened for the old one is of no use to the new. */
+static void begin_anew(struct session *s, const struct identity_claim *claim)
+{
+    struct span refusal = tell_daemon(s, claim);
+    if (refusal.n) {
+        session_send(s, refusal);
+        session_over(s, SESSION_CLOSE_FLUSH, "too many of this client");
+        return;
+    }
     introduce_done(s);
     leg_end(s);
     s->leg_lost = s->helo_done = false;
@@ -116,7 +130,7 @@ void xclient_proceed(struct session *s, struct cmd *c)
     if (said(&claim, IDENTITY_PROTO))
         s->esmtp = claim.esmtp;
     if (take_names(s, &claim, more) && take_client(s, &claim, more) && take_destination(s, &claim))
-        begin_anew(s);
+        begin_anew(s, &claim);
     else
         session_over(s, SESSION_CLOSE_FLUSH, "no memory");
 }

@@ -47,6 +47,20 @@ static bool put_xtext(struct buf *v, struct span s)
     return xtext_encode(s, v) && buf_len(v) <= VALUE_MAX;
 }
 
+/* XFORWARD goes into the headers of messages and no further: what is special there, blanks, and what is no
+ * ASCII must not be in it (XFORWARD_README, note 1). */
+static bool put_plain(struct buf *v, struct span s)
+{
+    const struct span special = SPAN_LIT("<>()\\\";@");
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool plain = c > 0x20 && c < 0x7F && span_find(special, c) == special.n;
+        if (!put_xtext(v, plain ? span_make(&c, 1) : SPAN_LIT("?")))
+            return false;
+    }
+    return true;
+}
+
 static bool put_address(struct buf *v, struct span text)
 {
     bool six = span_find(text, ':') < text.n;
@@ -61,8 +75,9 @@ static bool put_port(struct buf *v, uint16_t port)
 }
 
 /* false: not known, or too long to be said. */
-static bool value_of(const struct client_identity *who, enum identity_attribute a, struct buf *v)
+static bool value_of(const struct identity_writer *w, enum identity_attribute a, struct buf *v)
 {
+    const struct client_identity *who = w->who;
     struct span text = SPAN_NONE;
     switch (a) {
     case IDENTITY_HELO:
@@ -74,6 +89,7 @@ static bool value_of(const struct client_identity *who, enum identity_attribute 
     case IDENTITY_NAME:
         text = who->name;
         break;
+    case IDENTITY_SESSION:
     case IDENTITY_IDENT:
         text = who->session_id;
         break;
@@ -94,12 +110,15 @@ static bool value_of(const struct client_identity *who, enum identity_attribute 
     case IDENTITY_ATTRIBUTES:
         break;
     }
-    return text.n && put_xtext(v, text);
+    return text.n && (w->verb == IDENTITY_XFORWARD ? put_plain(v, text) : put_xtext(v, text));
 }
 
-static struct span value_or_none(const struct client_identity *who, enum identity_attribute a, struct buf *v)
+/* Postfix has [TEMPUNAVAIL] for a name, and in XCLIENT alone. */
+static struct span value_or_none(const struct identity_writer *w, enum identity_attribute a, struct buf *v)
 {
-    return value_of(who, a, v) ? buf_span(v) : SPAN_LIT("[UNAVAILABLE]");
+    bool later = a == IDENTITY_NAME && w->verb == IDENTITY_XCLIENT && w->who->name_later;
+    struct span none = later ? SPAN_LIT("[TEMPUNAVAIL]") : SPAN_LIT("[UNAVAILABLE]");
+    return value_of(w, a, v) ? buf_span(v) : none;
 }
 
 /* ---- commands ---- */
@@ -135,8 +154,8 @@ bool identity_next(struct identity_writer *w, char line[IDENTITY_LINE], size_t *
         if (!(row->verbs & w->verb) || !(w->offered & 1u << w->next))
             continue;
         struct buf v = {0};
-        bool fits = append_attribute(line, n_r, row->name,
-                                     value_or_none(w->who, (enum identity_attribute)w->next, &v));
+        bool fits =
+            append_attribute(line, n_r, row->name, value_or_none(w, (enum identity_attribute)w->next, &v));
         buf_free(&v);
         if (!fits)
             break;

@@ -28,6 +28,7 @@ struct client_identity { /* spans may be empty: not known */
     struct identity_address client, destination;
     struct span name, helo, login, session_id;
     bool esmtp;
+    bool name_later; /* the name could not be looked up for now */
 };
 
 /* The attributes that a server takes, as bits, from the words behind XCLIENT or XFORWARD in its EHLO. */
@@ -70,6 +71,7 @@ struct identity_claim { /* what one XCLIENT says */
     struct identity_end client, destination;
     struct identity_text name, helo, login;
     bool esmtp;
+    bool name_later; /* NAME=[TEMPUNAVAIL] */
 };
 
 enum identity_result { IDENTITY_OK, IDENTITY_BAD, IDENTITY_NO_MEMORY };

@@ -27,9 +27,16 @@ static bool read_helo(struct identity_claim *c, struct span value)
     return (!value.n || helo_name_ok(value)) && keep(&c->helo, value);
 }
 
+/* A name from the DNS: servers refuse the whole command for another one. */
 static bool read_name(struct identity_claim *c, struct span value)
 {
-    return (!value.n || helo_name_ok(value)) && keep(&c->name, value);
+    for (size_t i = 0; i < value.n; i++) {
+        char lower = ascii_lower(value.p[i]);
+        if (!ascii_digit(lower) && !(lower >= 'a' && lower <= 'z') && lower != '-' && lower != '.' &&
+            lower != '_')
+            return false;
+    }
+    return keep(&c->name, value);
 }
 
 static bool read_login(struct identity_claim *c, struct span value)
@@ -142,13 +149,16 @@ static enum identity_result read_value(const struct reader *r, struct identity_c
 {
     struct buf decoded = {0};
     enum identity_result result = IDENTITY_BAD;
-    bool unknown = span_ieq(value, SPAN_LIT("[UNAVAILABLE]")) || span_ieq(value, SPAN_LIT("[TEMPUNAVAIL]"));
+    bool later = span_ieq(value, SPAN_LIT("[TEMPUNAVAIL]"));
+    bool unknown = later || span_ieq(value, SPAN_LIT("[UNAVAILABLE]"));
     if (value.n == 0 || !xtext_ok(value))
         return IDENTITY_BAD;
     if (!unknown && !xtext_decode(value, &decoded))
         return IDENTITY_NO_MEMORY;
     if (buf_len(&decoded) <= IDENTITY_VALUE && r->take(c, buf_span(&decoded)))
         result = IDENTITY_OK;
+    if (later && r->attribute == IDENTITY_NAME)
+        c->name_later = true;
     buf_free(&decoded);
     return result;
 }

@@ -15,6 +15,7 @@
 #define V1_MAX      107u
 #define V2_FIXED    16u
 #define DEFAULT_MAX 4096u
+#define UNIQUE_MAX  128u
 
 static const struct span signature = {"\r\n\r\n\0\r\nQUIT\n", 12};
 
@@ -145,6 +146,8 @@ static const char *parse_tlvs(struct span header, struct span list, struct proxy
             return "a TLV does not fit into the PROXY header";
         if (type == TLV_AUTHORITY)
             out->authority = value;
+        else if (type == TLV_UNIQUE_ID && value.n > UNIQUE_MAX)
+            return "the unique id of the PROXY header is too long";
         else if (type == TLV_UNIQUE_ID)
             out->unique_id = value;
         else if (type == TLV_CRC32C && !crc_is_good(header, value))

@@ -51,8 +51,10 @@ size_t proxy_wants(const struct proxy_parser *p);
 void proxy_parser_free(struct proxy_parser *p); /* zeroed is new */
 MUST_CHECK enum proxy_result proxy_feed(struct proxy_parser *p, struct span *in, struct proxy_header *out);
 
-/* Appends a header. Version 1 knows no TLVs; where the ends' families differ, or are not known, it says
- * UNKNOWN (version 1) or LOCAL (version 2). */
+/* Appends a header. Version 1 knows no TLVs. Both ends must be of one family in it: `to` is said in that of
+ * `from`, and as the unspecified address (0.0.0.0, ::) where that cannot be. Version 1 says UNKNOWN when
+ * `from` is not known or `local` is set; version 2 has LOCAL for the one, which a server may take for its
+ * proxy's own word, and UNSPEC for the other, which it may refuse. */
 MUST_CHECK bool proxy_print_v1(struct buf *out, const struct proxy_header *h);
 MUST_CHECK bool proxy_print_v2(struct buf *out, const struct proxy_header *h);
 

@@ -1,28 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /* PROXY headers as a sender writes them. Owns nothing but the buffer that it is given.
  *
- *   addresses -> TLVs: AUTHORITY, UNIQUE_ID, SSL { VERSION }, CRC32C (last, over all)
+ *   addresses -> TLVs: AUTHORITY, UNIQUE_ID, SSL { VERSION }, CRC32C (last, over all); of LOCAL, none of it
  */
 #include "smtp/crc32c.h"
 #include "smtp/proxyproto.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
-static bool ends_are_known(const struct proxy_header *h)
+static bool is_known(const struct proxy_header *h)
 {
-    return !h->local && h->from.ip_n && h->from.ip_n == h->to.ip_n;
+    return !h->local && h->from.ip_n;
+}
+
+/* A front may name a client of another family than the connection over which it does. */
+static struct proxy_endpoint in_family_of(const struct proxy_endpoint *from, const struct proxy_endpoint *to)
+{
+    struct proxy_endpoint e = {.ip_n = from->ip_n, .port = to->port};
+    if (to->ip_n == from->ip_n) {
+        memcpy(e.ip, to->ip, to->ip_n);
+    } else if (to->ip_n == 4) { /* IPv4 inside IPv6 */
+        e.ip[10] = e.ip[11] = 0xff;
+        memcpy(e.ip + 12, to->ip, 4);
+    }
+    return e;
 }
 
 bool proxy_print_v1(struct buf *out, const struct proxy_header *h)
 {
     char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
     int family = h->from.ip_n == 4 ? AF_INET : AF_INET6;
-    if (!ends_are_known(h))
+    struct proxy_endpoint reached = in_family_of(&h->from, &h->to);
+    if (!is_known(h))
         return buf_append(out, SPAN_LIT("PROXY UNKNOWN\r\n"));
-    if (!inet_ntop(family, h->from.ip, from, sizeof(from)) || !inet_ntop(family, h->to.ip, to, sizeof(to)))
+    if (!inet_ntop(family, h->from.ip, from, sizeof(from)) || !inet_ntop(family, reached.ip, to, sizeof(to)))
         return false;
     return buf_printf(out, "PROXY TCP%c %s %s %u %u\r\n", family == AF_INET ? '4' : '6', from, to,
-                      (unsigned)h->from.port, (unsigned)h->to.port);
+                      (unsigned)h->from.port, (unsigned)reached.port);
 }
 
 static bool put_16(struct buf *b, size_t n)
@@ -39,9 +54,9 @@ static bool put_tlv(struct buf *b, char type, struct span value)
 static bool put_addresses(struct buf *b, const struct proxy_header *h)
 {
     size_t n = h->from.ip_n;
+    struct proxy_endpoint to = in_family_of(&h->from, &h->to);
     return buf_append(b, span_make((const char *)h->from.ip, n)) &&
-           buf_append(b, span_make((const char *)h->to.ip, n)) && put_16(b, h->from.port) &&
-           put_16(b, h->to.port);
+           buf_append(b, span_make((const char *)to.ip, n)) && put_16(b, h->from.port) && put_16(b, to.port);
 }
 
 /* The client came in TLS and showed no certificate. */
@@ -69,16 +84,23 @@ static bool put_sum(struct buf *out, struct buf *body)
     return buf_append(out, span_head(all, all.n - 4)) && put_16(out, sum >> 16) && put_16(out, sum & 0xffff);
 }
 
+/* Command and family. */
+static struct span kind_of(const struct proxy_header *h)
+{
+    if (h->local)
+        return SPAN_LIT("\x20\0");
+    if (!h->from.ip_n)
+        return SPAN_LIT("\x21\0");
+    return h->from.ip_n == 4 ? SPAN_LIT("\x21\x11") : SPAN_LIT("\x21\x21");
+}
+
 bool proxy_print_v2(struct buf *out, const struct proxy_header *h)
 {
     struct buf head = {0}, body = {0};
-    bool known = ends_are_known(h);
-    bool ok = (!known || put_addresses(&body, h)) && put_tlvs(&body, h);
-    ok = ok && buf_append(&head, SPAN_LIT("\r\n\r\n\0\r\nQUIT\n")) &&
-         buf_append(&head, !known              ? SPAN_LIT("\x20\0")
-                           : h->from.ip_n == 4 ? SPAN_LIT("\x21\x11")
-                                               : SPAN_LIT("\x21\x21")) &&
-         put_16(&head, buf_len(&body)) && put_sum(&head, &body) && buf_append(out, buf_span(&head));
+    bool ok = (!is_known(h) || put_addresses(&body, h)) && (h->local || put_tlvs(&body, h));
+    ok = ok && buf_append(&head, SPAN_LIT("\r\n\r\n\0\r\nQUIT\n")) && buf_append(&head, kind_of(h)) &&
+         put_16(&head, buf_len(&body)) && (h->local || put_sum(&head, &body)) &&
+         buf_append(out, buf_span(&head));
     buf_free(&head);
     buf_free(&body);
     return ok;

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A proxy in front of postern names the client, in a PROXY header or by XCLIENT: believed from listed networks alone."""
+import contextlib
 import socket
 import ssl
 import struct
+import threading
 import zlib
 
+from tests.support import net
 from tests.support.case import Case, certificate_settings, certificates, listener, with_filters
 from tests.support.client import Smtp, trusting
 from tests.support.daemon import BUILD
@@ -22,6 +25,106 @@ def tlv(kind, value):
 def v2(command=0x21, family=0x11, rest=socket.inet_aton("203.0.113.9") + socket.inet_aton("198.51.100.2") +
        struct.pack(">HH", 4711, 25)):
     return SIGNATURE + bytes([command, family]) + struct.pack(">H", len(rest)) + rest
+
+
+class Tap:
+    """Stands before a server and keeps the PROXY headers (version 2) of those who come; what follows goes through."""
+
+    def __init__(self, port):
+        self.behind = port
+        self.headers = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self):
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._pass_on, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def _pass_on(self, client):
+        with client, socket.create_connection(("127.0.0.1", self.behind)) as server, contextlib.suppress(OSError):
+            head = client.recv(16, socket.MSG_WAITALL)
+            rest = int.from_bytes(head[14:16], "big")
+            self.headers.append(head + (client.recv(rest, socket.MSG_WAITALL) if rest else b""))
+            back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+            back.start()
+            self._pump(client, server)
+            back.join()
+
+    def _pump(self, source, to):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+
+    def named(self):
+        """The headers that name somebody."""
+        return [h for h in self.headers if h[12:13] == b"\x21"]
+
+
+class PassedOn(Case):
+    """What a front said is said to the server: both ends, TLS, the name that it asked for."""
+
+    def gate(self, **trust):
+        tap = self.stack.enter_context(Tap(self.sink().port))
+        p = self.postern(tap.port, upstreams={"mta": {"identity": "proxy-v2"}}, listeners={"main": listener(**trust)})
+        return tap, p
+
+    def connect(self, p):
+        return self.stack.enter_context(Smtp(p.port, source=(FRONT, 0)))
+
+    def check(self, tap, command, family, addresses, *tlvs):
+        header, = tap.named()
+        self.assertEqual(header[12:14], bytes([command, family]))
+        self.assertEqual(header[16:16 + len(addresses)], addresses)
+        for t in tlvs:
+            self.assertIn(t, header[16 + len(addresses):])
+
+    def test_from_a_header(self):
+        tap, p = self.gate(trust_proxy=[FRONT])
+        said = tlv(2, b"mail.example.org") + tlv(0x20, b"\1\0\0\0\1" + tlv(0x21, b"TLSv1.3"))
+        for family, ends in ((0x11, v2()[16:]), (0x21, socket.inet_pton(socket.AF_INET6, "2001:db8::9") +
+                                                 socket.inet_pton(socket.AF_INET6, "2001:db8::1") + struct.pack(">HH", 4711, 25))):
+            with self.subTest(family=family):
+                tap.headers.clear()
+                c = self.connect(p)
+                c.send(v2(family=family, rest=ends + said))
+                c.hello()
+                self.assertEqual(c.message().code, 250)
+                ident = p.transactions()[-1]["sid"]
+                self.check(tap, 0x21, family, ends, *[tlv(5, ident.encode()), said[:3 + 16], said[19:]])
+
+    def test_from_xclient(self):
+        """Without DESTADDR the end reached is postern's own, in the family of the client."""
+        six, four = socket.inet_pton(socket.AF_INET6, "2001:db8::9"), socket.inet_aton("203.0.113.9")
+        for words, family, start, end in (
+                ("ADDR=203.0.113.9 PORT=4711 DESTADDR=198.51.100.2 DESTPORT=25", 0x11,
+                 four + socket.inet_aton("198.51.100.2"), struct.pack(">HH", 4711, 25)),
+                ("ADDR=IPV6:2001:db8::9 PORT=4711", 0x21,
+                 six + b"\0" * 10 + b"\xff\xff" + socket.inet_aton("127.0.0.1"), struct.pack(">H", 4711)),
+                ("ADDR=203.0.113.9 PORT=4711 DESTADDR=IPV6:2001:db8::1", 0x11, four + bytes(4), struct.pack(">H", 4711)),
+                ("ADDR=[UNAVAILABLE]", 0, b"", b"")):
+            with self.subTest(words):
+                tap, p = self.gate(trust_xclient=[FRONT])
+                c = self.connect(p)
+                c.hello()
+                c.say("XCLIENT " + words, 220)
+                c.ehlo()
+                self.assertEqual(c.message().code, 250)
+                self.check(tap, 0x21, family, start + end)
+
+    def test_nothing_but_local_of_its_own_connections(self):
+        tap, p = self.gate()
+        self.assertEqual(self.ready_client(p).message().code, 250)
+        self.assertEqual({h for h in tap.headers if h not in tap.named()}, {SIGNATURE + b"\x20\0\0\0"})
 
 
 class Front(Case):
@@ -114,8 +217,8 @@ class Front(Case):
 class Xclient(Case):
     def gate(self, filters=None, **more):
         return self.postern(self.sink(), certificates=certificate_settings(main=certificates().good),
-                            plugins={"path": str(BUILD / "tests" / "plugins")}, **(filters or {}),
-                            listeners={"main": listener(trust_xclient=[FRONT], **more)})
+                            listeners={"main": listener(trust_xclient=[FRONT], **more)},
+                            **{"plugins": {"path": str(BUILD / "tests" / "plugins")}, **(filters or {})})
 
     def connect(self, p, source=FRONT):
         return self.stack.enter_context(Smtp(p.port, source=(source, 0)))
@@ -135,7 +238,57 @@ class Xclient(Case):
     def test_anybody_else(self):
         c = self.connect(self.gate(), "127.0.0.3")
         self.assertNotIn("XCLIENT", c.hello())
-        self.assertEqual(c.say("XCLIENT ADDR=203.0.113.9").code, 502)
+        self.assertEqual(str(c.say("XCLIENT ADDR=203.0.113.9")), "550 5.7.0 Only a trusted proxy may say who the client is")
+
+    def test_limits_count_the_named_client(self):
+        """Two sessions each: the front has them until it says who the client is, then the client has."""
+        p = self.gate({"limits": {"sessions_per_client": 2, "unlimited_clients": []}})
+        named = []
+        for _ in range(2):
+            named.append(self.connect(p))
+            named[-1].hello()
+            named[-1].say("XCLIENT ADDR=203.0.113.9", 220)
+        c = self.connect(p)  # the front has none any more
+        c.hello()
+        self.assertEqual(str(c.say("XCLIENT ADDR=203.0.113.9")),
+                         "421 4.7.0 Too many sessions from your address; try again later")
+        self.assertTrue(c.at_eof())
+        p.wait_log("limit=sessions_per_client listener=main client=203.0.113.9:0 ")
+        c = self.connect(p)
+        c.hello()
+        c.say("XCLIENT ADDR=203.0.113.10", 220)
+        waiting = [self.connect(p), self.connect(p)]
+        for c in waiting:
+            c.expect(220)
+        self.assertEqual(self.connect(p).reply().code, 421)  # two of the front's own
+        waiting[0].ehlo()
+        waiting[0].say("XCLIENT ADDR=[UNAVAILABLE]", 220)  # of nobody: it stays the front's
+        self.assertEqual(self.connect(p).reply().code, 421)
+        waiting[1].quit()
+        named[0].quit()
+        net.wait_until(lambda: self.names_once_more(p), 10, "the place of the session that ended")
+
+    def names_once_more(self, p):
+        with self.connect(p) as c:
+            return c.reply().code == 220 and c.say("EHLO f").code and c.say("XCLIENT ADDR=203.0.113.9").code == 220
+
+    def test_rates_are_of_the_named_client(self):
+        """So do the keys of filters."""
+        limits = {"one": {"key": ["client/32"], "count": "messages", "rate": "1/1h", "burst": 1}}
+        p = self.gate({**with_filters("rate", rate={"plugin": "ratelimit", "store": {"type": "memory"}, "limits": limits}),
+                       "plugins": {"path": str(BUILD / "plugins")}})
+        for address, codes in (("203.0.113.9", (250, 450)), ("203.0.113.10", (250, 450))):
+            c = self.connect(p)
+            c.hello()
+            c.say(f"XCLIENT ADDR={address}", 220)
+            c.ehlo()
+            for code in codes:
+                reply = c.say("MAIL FROM:<a@x.test>")
+                reply = c.say("RCPT TO:<b@y.test>") if reply.code == 250 else reply
+                if reply.code == 250:
+                    c.say("DATA", 354)
+                    reply = c.content("Subject: t\r\n\r\nbody\r\n")
+                self.assertEqual(reply.code // 100, code // 100, (address, reply))
 
     def test_tls_first_where_it_is_required(self):
         c = self.connect(self.gate(tls="required", certificate="main"))

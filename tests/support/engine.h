@@ -198,12 +198,14 @@ static void world_close(void *ctx, enum session_close how, const char *why)
     w->closed = true;
 }
 
-static void world_identified(void *ctx, const unsigned char *ip, size_t ip_n, uint16_t port)
+static struct span world_identified(void *ctx, const struct identity_end *client,
+                                    const struct identity_end *reached)
 {
     struct world *w = ctx;
-    (void)ip;
-    w->identified_n = ip_n;
-    w->identified_port = port;
+    (void)reached;
+    w->identified_n = client->ip_n;
+    w->identified_port = client->port;
+    return SPAN_NONE;
 }
 
 static uint64_t world_now(void *ctx)

@@ -40,6 +40,35 @@ static void commands(void **state)
           "XCLIENT HELO=[UNAVAILABLE] PROTO=SMTP PORT=[UNAVAILABLE] ADDR=IPV6:2001:db8::1");
 }
 
+static void a_session_by_its_name(void **state)
+{
+    (void)state;
+    check(IDENTITY_XCLIENT, "ADDR SESSION TTL FORWARD", &someone, "XCLIENT SESSION=1a2b ADDR=192.0.2.1");
+    check(IDENTITY_XFORWARD, "ADDR SESSION", &someone, "XFORWARD ADDR=192.0.2.1");
+}
+
+static void a_name_that_could_not_be_looked_up_now(void **state)
+{
+    (void)state;
+    struct client_identity who = {.name_later = true};
+    check(IDENTITY_XCLIENT, "NAME HELO", &who, "XCLIENT HELO=[UNAVAILABLE] NAME=[TEMPUNAVAIL]");
+    check(IDENTITY_XFORWARD, "NAME", &who, "XFORWARD NAME=[UNAVAILABLE]");
+    who.name = SPAN_LIT("n.test");
+    check(IDENTITY_XCLIENT, "NAME", &who, "XCLIENT NAME=n.test");
+}
+
+/* It ends up in headers and logs (XFORWARD_README, note 1); no longer than 255 octets either. */
+static void what_is_special_in_headers(void **state)
+{
+    (void)state;
+    char text[256];
+    struct client_identity who = {.helo = SPAN_LIT("a<b>(c)\\\";d@ e\r\xc3\xbc+[::1]")};
+    check(IDENTITY_XFORWARD, "HELO", &who, "XFORWARD HELO=a?b??c????d??e???+2B[::1]");
+    memset(text, 'x', sizeof(text));
+    who.helo = span_make(text, sizeof(text));
+    check(IDENTITY_XFORWARD, "HELO", &who, "XFORWARD HELO=[UNAVAILABLE]");
+}
+
 static void nothing_is_injected(void **state)
 {
     (void)state;
@@ -144,7 +173,9 @@ static void what_is_not_known(void **state)
         assert_text(&c.name, "");
         assert_text(&c.helo, "");
         assert_text(&c.login, "");
+        assert_int_equal(c.name_later, i == 1);
     }
+    assert_false(parsed("ADDR=[TEMPUNAVAIL] NAME=n.test").name_later);
 }
 
 static void what_is_no_identity(void **state)
@@ -182,6 +213,9 @@ static void what_is_no_identity(void **state)
         SPAN_LIT("LOGIN=a+7F"),
         SPAN_LIT("LOGIN=+FF"),
         SPAN_LIT("NAME=a b"),
+        SPAN_LIT("NAME=a+C3+BC.test"),
+        SPAN_LIT("NAME=[192.0.2.1]"),
+        SPAN_LIT("SESSION=1a2b"), /* not offered */
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct identity_claim c;
@@ -221,6 +255,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands),
+        cmocka_unit_test(a_session_by_its_name),
+        cmocka_unit_test(a_name_that_could_not_be_looked_up_now),
+        cmocka_unit_test(what_is_special_in_headers),
         cmocka_unit_test(nothing_is_injected),
         cmocka_unit_test(long_values_are_split),
         cmocka_unit_test(nothing_offered),

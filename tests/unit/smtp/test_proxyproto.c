@@ -62,8 +62,10 @@ static const struct row rows[] = {
         PROXY_BAD, false, 0, "", 0),
     ROW(V2 "\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19", PROXY_READY, false, 4, "\xc0\0\2\1", 4711),
     ROW(V2 "\x20\0\0\0", PROXY_READY, true, 0, "", 0),
-    ROW(V2 "\x20\x11\0\3abc", PROXY_READY, true, 0, "", 0), /* LOCAL: the rest is ignored */
-    ROW(V2 "\x21\0\0\0", PROXY_READY, true, 0, "", 0),      /* UNSPEC */
+    ROW(V2 "\x20\x11\0\3abc", PROXY_READY, true, 0, "", 0),   /* LOCAL: the rest is ignored */
+    ROW(V2 "\x21\0\0\0", PROXY_READY, true, 0, "", 0),        /* UNSPEC */
+    ROW(V2 "\x21\0\0\4\4\0\1x", PROXY_READY, true, 0, "", 0), /* and NOOP behind it */
+    ROW(V2 "\x21\x31\0\3abc", PROXY_BAD, false, 0, "", 0),    /* a Unix socket without its names */
     ROW(V2 "\x21\x12\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19", PROXY_BAD, false, 0, "", 0), /* UDP */
     ROW(V2 "\x22\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19", PROXY_BAD, false, 0, "", 0),
     ROW(V2 "\x11\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x12\x67\0\x19", PROXY_BAD, false, 0, "", 0),
@@ -149,10 +151,93 @@ static void printed_v1(void **state)
     assert_true(proxy_print_v1(&wire, &h));
     assert_spans_eq(buf_span(&wire), SPAN_LIT("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25\r\n"));
     buf_free(&wire);
-    h.to.ip_n = 16;
+    h.local = true;
     assert_true(proxy_print_v1(&wire, &h));
     assert_spans_eq(buf_span(&wire), SPAN_LIT("PROXY UNKNOWN\r\n"));
     buf_free(&wire);
+}
+
+/* A front may name a client of another family than the connection that it uses. */
+static void ends_of_different_families(void **state)
+{
+    (void)state;
+    struct buf wire = {0};
+    struct proxy_header h = {.from = {{0x20, 1, 0xd, 0xb8, [15] = 9}, 16, 4711},
+                             .to = {{198, 51, 100, 2}, 4, 25}};
+    assert_true(proxy_print_v1(&wire, &h));
+    assert_spans_eq(buf_span(&wire), SPAN_LIT("PROXY TCP6 2001:db8::9 ::ffff:198.51.100.2 4711 25\r\n"));
+    buf_free(&wire);
+    h = (struct proxy_header){.from = {{192, 0, 2, 1}, 4, 4711},
+                              .to = {{0x20, 1, 0xd, 0xb8, [15] = 1}, 16, 25}};
+    assert_true(proxy_print_v1(&wire, &h));
+    assert_spans_eq(buf_span(&wire), SPAN_LIT("PROXY TCP4 192.0.2.1 0.0.0.0 4711 25\r\n"));
+    buf_free(&wire);
+
+    struct proxy_parser p = {0};
+    struct proxy_header got;
+    assert_true(proxy_print_v2(&wire, &h));
+    struct span in = buf_span(&wire);
+    assert_int_equal(proxy_feed(&p, &in, &got), PROXY_READY);
+    assert_false(got.local);
+    assert_int_equal(got.from.ip_n, 4);
+    assert_memory_equal(got.from.ip, h.from.ip, 4);
+    assert_memory_equal(got.to.ip, "\0\0\0\0", 4);
+    assert_int_equal(got.to.port, 25);
+    proxy_parser_free(&p);
+    buf_free(&wire);
+}
+
+/* LOCAL has nothing behind it; a client that nobody knows is not the proxy itself. */
+static void nobody_is_named(void **state)
+{
+    (void)state;
+    struct buf wire = {0};
+    struct proxy_header h = {.local = true, .unique_id = SPAN_LIT("1a2b"), .from = {{192, 0, 2, 1}, 4, 1}};
+    assert_true(proxy_print_v2(&wire, &h));
+    assert_spans_eq(buf_span(&wire), SPAN_LIT(V2 "\x20\0\0\0"));
+    buf_free(&wire);
+    h = (struct proxy_header){.to = {{198, 51, 100, 2}, 4, 25}};
+    assert_true(proxy_print_v2(&wire, &h));
+    assert_spans_eq(span_head(buf_span(&wire), 16), SPAN_LIT(V2 "\x21\0\0\7"));
+    buf_free(&wire);
+    assert_true(proxy_print_v1(&wire, &h));
+    assert_spans_eq(buf_span(&wire), SPAN_LIT("PROXY UNKNOWN\r\n"));
+    buf_free(&wire);
+}
+
+static void a_unique_id_has_a_limit(void **state)
+{
+    (void)state;
+    for (size_t n = 128; n <= 129; n++) {
+        char id[129];
+        memset(id, 'i', sizeof id);
+        struct buf wire = {0};
+        struct proxy_parser p = {0};
+        struct proxy_header h = {.from = {{192, 0, 2, 1}, 4, 1}, .to = {{198, 51, 100, 2}, 4, 25}}, got;
+        h.unique_id = span_make(id, n);
+        assert_true(proxy_print_v2(&wire, &h));
+        struct span in = buf_span(&wire);
+        assert_int_equal(proxy_feed(&p, &in, &got), n == 128 ? PROXY_READY : PROXY_BAD);
+        proxy_parser_free(&p);
+        buf_free(&wire);
+    }
+}
+
+/* The longest line there is, to the octet: 107. */
+static void the_longest_line(void **state)
+{
+    (void)state;
+    char line[110] = "PROXY UNKNOWN ";
+    size_t at = 14;
+    for (size_t n = 107; n <= 108; n++) {
+        struct proxy_parser p = {0};
+        struct proxy_header h;
+        memset(line + at, 'f', n - at - 2);
+        memcpy(line + n - 2, "\r\n", 2);
+        struct span in = span_make(line, n);
+        assert_int_equal(proxy_feed(&p, &in, &h), n == 107 ? PROXY_READY : PROXY_BAD);
+        proxy_parser_free(&p);
+    }
 }
 
 int main(void)
@@ -162,6 +247,10 @@ int main(void)
         cmocka_unit_test(sums),
         cmocka_unit_test(round_trip),
         cmocka_unit_test(printed_v1),
+        cmocka_unit_test(ends_of_different_families),
+        cmocka_unit_test(nobody_is_named),
+        cmocka_unit_test(a_unique_id_has_a_limit),
+        cmocka_unit_test(the_longest_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
