@@ -201,6 +201,7 @@ static void on_event(void *ctx, struct conn *c, enum conn_event e, const char *w
     case CONN_TLS:
         stream_ready(s);
         break;
+    case CONN_TLS_ASKS: /* of servers only */
     case CONN_DRAINED:
         break;
     case CONN_EOF:

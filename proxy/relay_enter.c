@@ -162,6 +162,8 @@ static void on_event(void *ctx, struct conn *c, enum conn_event e, const char *w
     switch (e) {
     case CONN_CONNECTED:
         break;
+    case CONN_TLS_ASKS:
+        break;
     case CONN_TLS:
         on_tls(one);
         break;

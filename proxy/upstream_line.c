@@ -224,6 +224,8 @@ static void on_conn_event(void *ctx, struct conn *c, enum conn_event e, const ch
     case CONN_CONNECTED:
         on_connected(l);
         break;
+    case CONN_TLS_ASKS: /* of servers only */
+        break;
     case CONN_TLS:
         on_secured(l);
         break;

@@ -47,7 +47,7 @@ static bool wants_readable(const struct conn *c)
     case STATE_OPEN:
         return conn_may_read(c) || c->write_wants_read;
     case STATE_HANDSHAKE:
-        return !c->clear && !c->write_blocked;
+        return !c->clear && !c->write_blocked && !c->crowded;
     case STATE_ENDING:
         return !c->eof;
     default:
@@ -126,7 +126,7 @@ void conn_step(struct conn *c, int events)
     if (c->state == STATE_CONNECTING)
         conn_connect_step(c, events);
     if (c->state == STATE_HANDSHAKE)
-        conn_handshake_step(c);
+        conn_handshake_step(c, events);
     if (c->state == STATE_OPEN)
         open_step(c, events);
     if (c->state == STATE_ENDING)
@@ -200,6 +200,11 @@ struct tls_info conn_tls_info(const struct conn *c)
 struct tls_shown *conn_tls_shown(const struct conn *c)
 {
     return tls_shown_of(c->t.ssl);
+}
+
+const char *conn_tls_sni(const struct conn *c)
+{
+    return tls_sni_of(c->t.ssl);
 }
 
 void conn_limit_read(struct conn *c, size_t most)

@@ -22,6 +22,7 @@ struct conn;
 
 enum conn_event {
     CONN_CONNECTED, /* outbound: TCP (or Unix) is there */
+    CONN_TLS_ASKS,  /* a minting server's handshake waits, from the ClientHello on, for conn_tls_present */
     CONN_TLS,       /* the handshake is done; see conn_tls */
     CONN_DRAINED,   /* output fell below the low mark after conn_write said it is above the high one */
     CONN_EOF,       /* the peer will send no more, and all it sent was taken; writing may still work */
@@ -82,6 +83,14 @@ MUST_CHECK bool conn_tls_accept(struct conn *c, struct tls_server *t, uint64_t d
 /* `name`: for SNI (unless it is an address), for verification and for session resumption. */
 MUST_CHECK bool conn_tls_connect(struct conn *c, struct tls_client *t, const char *name,
                                  uint64_t deadline_us);
+/* The answer to CONN_TLS_ASKS, from inside the event or later: the handshake goes on with a copy of `like`,
+ * which somebody else's server has shown (conn_tls_shown). Until then the deadline runs, and a client that
+ * leaves is told with CONN_CLOSED. false: nobody asked, no memory, or it cannot be copied; then the owner
+ * closes. */
+MUST_CHECK bool conn_tls_present(struct conn *c, const struct tls_shown *like);
+/* The host that the client asks for (SNI), good from CONN_TLS_ASKS on, as long as the connection; NULL: none,
+ * or something that is no host's name. */
+const char *conn_tls_sni(const struct conn *c);
 size_t conn_unread(const struct conn *c); /* waiting in `in`; inside `data` at least all that it was given */
 
 /* The end. flush: what was written still goes out (bounded: loop_patience), with close_notify under TLS and a

@@ -47,6 +47,8 @@ struct conn {
     bool offer;  /* conn_resume was called */
     bool broken; /* writing failed, or no memory: t.why. What came in before is still shown */
     bool write_blocked, write_wants_read, read_wants_write;
+    bool asks;       /* HANDSHAKE: the owner has not said yet what to show */
+    bool crowded;    /* ... and the client sends what nobody reads now: the socket is not watched */
     bool only_clear; /* ENDING out of a handshake: what was meant for TLS is not sent */
     bool said_end;   /* ENDING: close_notify and FIN are out */
     unsigned char ip[16], ip_n;
@@ -78,7 +80,7 @@ void conn_connect_step(struct conn *c, int events);
 void conn_connector_free(struct conn *c);
 
 /* conn_tls.c */
-void conn_handshake_step(struct conn *c);
+void conn_handshake_step(struct conn *c, int events);
 
 /* conn_end.c */
 enum conn_failure { FAIL_NOW, FAIL_POLITELY }; /* politely: the peer still reads what we sent (an alert) */

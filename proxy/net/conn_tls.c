@@ -3,9 +3,17 @@
  *
  *   out: [ written before: in the clear | written since: waits for TLS ]
  *   in:  thrown away, whether it lies in the buffer or in the hands of the data callback
+ *
+ * A minting server's handshake stops after the ClientHello and asks its owner for a certificate to copy.
+ * While it waits nothing is read, but an end of the client is seen.
  */
 #include "net/conn_parts.h"
 #include "net/tls_ssl.h"
+
+#include <poll.h>
+#include <string.h>
+
+enum { CROWD = 32 * 1024 }; /* so much may come while the owner is asked before the socket is left alone */
 
 static void on_deadline(void *arg)
 {
@@ -14,7 +22,51 @@ static void on_deadline(void *arg)
     conn_fail(c, FAIL_NOW);
 }
 
-void conn_handshake_step(struct conn *c)
+/* ---- while the owner is asked ---- */
+
+/* What the client sends now (early data for somebody else's ticket, say) waits in the kernel. With a
+ * low-water mark above it the socket becomes readable only at the end of the connection. */
+static void set_low_water(const struct conn *c, int bytes)
+{
+    (void)setsockopt(c->t.fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+}
+
+static void ask(struct conn *c)
+{
+    c->asks = true;
+    set_low_water(c, CROWD);
+    conn_tell(c, CONN_TLS_ASKS);
+}
+
+static void look_whether_gone(struct conn *c)
+{
+    struct pollfd socket = {.fd = c->t.fd, .events = POLLIN | POLLRDHUP};
+    int error = 0;
+    socklen_t n = sizeof error;
+    if (poll(&socket, 1, 0) != 1)
+        return;
+    if (!(socket.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+        c->crowded = true;
+        return;
+    }
+    (void)getsockopt(c->t.fd, SOL_SOCKET, SO_ERROR, &error, &n);
+    transport_fail(&c->t, "TLS handshake: %s", error ? strerror(error) : "the peer closed the connection");
+    conn_fail(c, FAIL_NOW);
+}
+
+bool conn_tls_present(struct conn *c, const struct tls_shown *like)
+{
+    if (c->state != STATE_HANDSHAKE || !c->asks || !tls_server_present(c->t.ssl, like))
+        return false;
+    c->asks = c->crowded = false;
+    set_low_water(c, 1);
+    conn_schedule(c);
+    return true;
+}
+
+/* ---- the handshake ---- */
+
+void conn_handshake_step(struct conn *c, int events)
 {
     if (c->clear)
         conn_flush(c);
@@ -24,11 +76,20 @@ void conn_handshake_step(struct conn *c)
     }
     if (c->clear)
         return;
+    if (c->asks) {
+        if (events & EV_READ)
+            look_whether_gone(c);
+        return;
+    }
     c->t.ops = &tls_transport;
     enum transport_result r = c->t.ops->handshake(&c->t);
     c->write_blocked = r == TRANSPORT_WANTS_WRITE;
     if (r == TRANSPORT_WANTS_READ || r == TRANSPORT_WANTS_WRITE)
         return;
+    if (r == TRANSPORT_ASKS) {
+        ask(c);
+        return;
+    }
     if (r != TRANSPORT_DONE) {
         conn_fail(c, FAIL_POLITELY);
         return;

@@ -34,6 +34,9 @@ struct tls_server_options {
     const struct tls_pair *pairs; /* the first is the default; the others answer to the names in their
                                      certificates (exact and wildcard) */
     size_t pair_n;
+    /* In place of pairs: a CA. Each client is shown a copy of another server's certificate that the CA signs
+     * (or nobody, when that one was not verified): see CONN_TLS_ASKS. No session is resumed. NULL: none. */
+    const struct tls_pair *mint;
     struct span context;                /* the listener: its sessions are resumed nowhere else */
     const struct tls_ticket_keys *keys; /* NULL: OpenSSL makes its own */
     enum tls_floor floor;
@@ -75,6 +78,9 @@ void tls_client_unref(struct tls_client **t);
 /* Does the pair fit together (and is it in date)? For -t. A certificate out of date is not an error:
  * `warning_r`. */
 MUST_CHECK bool tls_pair_check(const struct tls_pair *p, char *error, size_t error_size, bool *warning_r);
+
+/* Can the pair sign what a server mints? As tls_pair_check, and it must be a CA's. */
+MUST_CHECK bool tls_ca_check(const struct tls_pair *p, char *error, size_t error_size, bool *warning_r);
 
 struct tls_info {        /* of a connection; strings live as long as it */
     const char *version; /* "TLSv1.3"; NULL: no TLS */

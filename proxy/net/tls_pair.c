@@ -93,21 +93,25 @@ void tls_loaded_free(struct tls_loaded *l)
     *l = (struct tls_loaded){0};
 }
 
+bool tls_out_of_date(const struct tls_pair *p, const X509 *certificate, char *error, size_t error_size)
+{
+    const char *complaint = NULL;
+    if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
+        complaint = "is not valid yet";
+    else if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+        complaint = "has expired";
+    if (complaint)
+        (void)snprintf(error, error_size, "%s: the certificate %s", p->name, complaint);
+    return complaint != NULL;
+}
+
 bool tls_pair_check(const struct tls_pair *p, char *error, size_t error_size, bool *warning_r)
 {
     struct tls_loaded l;
     *warning_r = false;
     if (!tls_pair_load(p, &l, error, error_size))
         return false;
-    const char *complaint = NULL;
-    if (X509_cmp_current_time(X509_get0_notBefore(l.certificate)) > 0)
-        complaint = "is not valid yet";
-    else if (X509_cmp_current_time(X509_get0_notAfter(l.certificate)) < 0)
-        complaint = "has expired";
-    if (complaint) {
-        *warning_r = true;
-        (void)snprintf(error, error_size, "%s: the certificate %s", p->name, complaint);
-    }
+    *warning_r = tls_out_of_date(p, l.certificate, error, error_size);
     tls_loaded_free(&l);
     return true;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The server's side of TLS: one SSL_CTX for each pair, chosen by the name that the client asks for.
+/* The server's side of TLS: one SSL_CTX for each pair, chosen by the name that the client asks for; or one
+ * that has no certificate until the owner of the connection says which one to copy.
  *
  *   ClientHello, SNI "a.example.org" -> names (sorted) -> its SSL_CTX, else that of the first pair
+ *   ClientHello -> on_certificate: wait -> the owner looks -> tls_server_present -> tls_mint -> goes on
  *
  * But for its ticket keys a tls_server never changes after it was made. The runtime holds one reference, and
  * each connection one until its SSL is freed. Sessions live in tickets alone: no cache here grows with
  * handshakes. */
-#include "net/tls_ssl.h"
+#include "net/tls_mint.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -30,6 +32,7 @@ struct tls_server {
     bool has_keys;
     struct tls_ticket_keys keys;
     unsigned char context[SHA256_DIGEST_LENGTH];
+    struct tls_mint *mint; /* NULL: certificates of its own */
 };
 
 /* ---- names ---- */
@@ -134,7 +137,7 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     const struct server_name *hit = asked ? find_pair(t, asked) : NULL;
     if (!hit)
-        return SSL_TLSEXT_ERR_NOACK;
+        return t->mint ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
     if (SSL_set_SSL_CTX(ssl, t->pairs[hit->pair]))
         return SSL_TLSEXT_ERR_OK;
     *alert = SSL_AD_INTERNAL_ERROR;
@@ -286,55 +289,110 @@ static bool set_ask(SSL_CTX *ctx, const struct tls_server_options *o)
     return o->ask == TLS_ASK_NOTHING || set_client_ca(ctx, o->client_ca);
 }
 
-static bool add_pair(struct tls_server *t, const struct tls_server_options *o, size_t i, char *error,
-                     size_t error_size)
+/* Into t->pairs. NULL: the reason is in `error`. */
+static SSL_CTX *add_context(struct tls_server *t, const struct tls_server_options *o, const char *name,
+                            char *error, size_t error_size)
 {
-    struct tls_loaded l;
-    if (!tls_pair_load(&o->pairs[i], &l, error, error_size))
-        return false;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    bool good = ctx && tls_common_settings(ctx, o->floor) && set_sessions(t, ctx) &&
-                tls_loaded_use(ctx, &l) && add_names(t, l.certificate, t->pairs_n);
-    tls_loaded_free(&l);
-    if (!good)
-        tls_error(error, error_size, "%s: the certificate cannot be used", o->pairs[i].name);
-    else if (!set_ask(ctx, o))
-        good = tls_error(error, error_size, "%s: no PEM certificates that can be read", o->client_ca_name);
-    if (!good) {
+    if (!ctx || !tls_common_settings(ctx, o->floor) || !set_sessions(t, ctx)) {
+        tls_error(error, error_size, "%s: TLS cannot be set up", name);
         SSL_CTX_free(ctx);
-        return false;
+        return NULL;
+    }
+    t->pairs[t->pairs_n++] = ctx;
+    if (!set_ask(ctx, o)) {
+        tls_error(error, error_size, "%s: no PEM certificates that can be read", o->client_ca_name);
+        return NULL;
     }
     SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT); /* it may be a password */
     SSL_CTX_set_app_data(ctx, t);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, t);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-    t->pairs[t->pairs_n++] = ctx;
-    return true;
+    return ctx;
+}
+
+static bool add_pair(struct tls_server *t, const struct tls_server_options *o, const struct tls_pair *pair,
+                     char *error, size_t error_size)
+{
+    struct tls_loaded l;
+    size_t place = t->pairs_n;
+    if (!tls_pair_load(pair, &l, error, error_size))
+        return false;
+    SSL_CTX *ctx = add_context(t, o, pair->name, error, error_size);
+    bool good = ctx && ((tls_loaded_use(ctx, &l) && add_names(t, l.certificate, place)) ||
+                        tls_error(error, error_size, "%s: the certificate cannot be used", pair->name));
+    tls_loaded_free(&l);
+    return good;
+}
+
+/* ---- minting ---- */
+
+/* OpenSSL calls it when the ClientHello is read, and again when the handshake goes on. -1: it waits. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+    const struct tls_tie *tie = SSL_get_app_data(ssl);
+    (void)arg;
+    return tie->presented ? 1 : -1;
+}
+
+bool tls_server_present(SSL *ssl, const struct tls_shown *like)
+{
+    struct tls_tie *tie = SSL_get_app_data(ssl);
+    struct tls_mint *mint = tie->server ? tie->server->mint : NULL;
+    tie->presented = mint && like && tls_mint_use(mint, like, ssl);
+    return tie->presented;
+}
+
+/* A resumed session would show no certificate, and so skip asking the real server what it shows today: there
+ * are neither tickets nor session ids. */
+static bool add_mint(struct tls_server *t, const struct tls_server_options *o, char *error, size_t error_size)
+{
+    t->mint = tls_mint_create(o->mint, error, error_size);
+    SSL_CTX *ctx = t->mint ? add_context(t, o, o->mint->name, error, error_size) : NULL;
+    if (!ctx)
+        return false;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* those who may sign for clients are none of it */
+    SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
+    return SSL_CTX_set_num_tickets(ctx, 0) == 1 ||
+           tls_error(error, error_size, "%s: TLS cannot be set up", o->mint->name);
+}
+
+/* ---- life ---- */
+
+/* NULL: it can be made. */
+static const char *misfit(const struct tls_server_options *o)
+{
+    if (o->mint)
+        return o->pair_n ? "certificates of its own and a CA to mint with exclude each other" : NULL;
+    return o->pair_n ? NULL : "no certificate was given";
 }
 
 struct tls_server *tls_server_create(const struct tls_server_options *o, char *error, size_t error_size)
 {
     ERR_clear_error();
-    struct tls_server *t = calloc(1, sizeof *t);
-    if (!t || o->pair_n == 0 || !(t->pairs = calloc(o->pair_n, sizeof(SSL_CTX *))) || !make_context(t, o)) {
-        (void)snprintf(error, error_size, "%s",
-                       o->pair_n == 0 ? "no certificate was given" : "out of memory");
+    const char *why = misfit(o);
+    struct tls_server *t = why ? NULL : calloc(1, sizeof *t);
+    if (!t || !(t->pairs = calloc(o->pair_n + 1, sizeof(SSL_CTX *))) || !make_context(t, o)) {
+        (void)snprintf(error, error_size, "%s", why ? why : "out of memory");
         if (t)
             free(t->pairs);
         free(t);
         return NULL;
     }
     t->references = 1;
-    if (o->keys) {
+    if (o->keys && !o->mint) {
         t->has_keys = true;
         t->keys = *o->keys;
     }
-    for (size_t i = 0; i < o->pair_n; i++)
-        if (!add_pair(t, o, i, error, error_size)) {
-            tls_server_unref(&t);
-            return NULL;
-        }
+    bool good = !o->mint || add_mint(t, o, error, error_size);
+    for (size_t i = 0; good && i < o->pair_n; i++)
+        good = add_pair(t, o, &o->pairs[i], error, error_size);
+    if (!good) {
+        tls_server_unref(&t);
+        return NULL;
+    }
     if (t->names_n)
         qsort(t->names, t->names_n, sizeof *t->names, by_name);
     return t;
@@ -352,6 +410,7 @@ void tls_server_unref(struct tls_server **tp)
         free(t->names[i].name);
     free(t->pairs);
     free(t->names);
+    tls_mint_free(&t->mint);
     OPENSSL_cleanse(&t->keys, sizeof t->keys);
     free(t);
 }

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SNI_MAX = 253 }; /* octets of a name in the DNS, as text */
+
 SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const char *name)
 {
     size_t n = strlen(name) + 1;
@@ -27,6 +29,7 @@ SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const
     tie->server = s;
     tie->client = c;
     tie->peer = NULL;
+    tie->presented = false;
     memcpy(tie->name, name, n);
     return ssl;
 }
@@ -104,6 +107,16 @@ static const char *printable_name(const char *name)
         if (*p <= ' ' || *p > '~')
             return "(unprintable)";
     return name;
+}
+
+const char *tls_sni_of(const SSL *ssl)
+{
+    const char *name = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    size_t n = 0;
+    for (; name && name[n]; n++)
+        if (n >= SNI_MAX || !(ascii_alpha(name[n]) || ascii_digit(name[n]) || strchr("-._", name[n])))
+            return NULL;
+    return n ? name : NULL;
 }
 
 static bool name_peer(struct tls_peer_id *id, X509 *certificate)

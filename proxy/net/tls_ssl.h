@@ -23,6 +23,7 @@ struct tls_tie {
     struct tls_server *server;
     struct tls_client *client;
     struct tls_peer_id *peer; /* made when somebody asks for it */
+    bool presented;           /* the copy for a minting server's client is there */
     char name[];              /* of the server that a client wants */
 };
 /* Makes the SSL of a context and ties it to one of the two, without taking a reference. NULL: no memory. */
@@ -45,9 +46,19 @@ struct tls_loaded {
 MUST_CHECK bool tls_pair_load(const struct tls_pair *p, struct tls_loaded *l_r, char *error,
                               size_t error_size);
 void tls_loaded_free(struct tls_loaded *l);
+/* Not yet or no longer good: then `error` says so. */
+MUST_CHECK bool tls_out_of_date(const struct tls_pair *p, const X509 *certificate, char *error,
+                                size_t error_size);
 MUST_CHECK bool tls_loaded_use(SSL_CTX *ctx, const struct tls_loaded *l);
 
+/* Shows the client of a minting server, whose handshake waits for it, a copy. false: no memory, or it cannot
+ * be copied. */
+MUST_CHECK bool tls_server_present(SSL *ssl, const struct tls_shown *like);
+
 struct tls_info tls_info_of(SSL *ssl);
+/* The host that the client asks for, from the moment that its ClientHello was read. NULL: none, or no name
+ * that a host may have. */
+const char *tls_sni_of(const SSL *ssl);
 
 /* Does the client look at what servers show it (verify, judge or pins)? */
 bool tls_client_judges(const struct tls_client *t);

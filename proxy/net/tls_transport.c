@@ -69,6 +69,8 @@ static enum transport_result translate(struct transport *t, int returned)
         return TRANSPORT_WANTS_READ;
     case SSL_ERROR_WANT_WRITE:
         return TRANSPORT_WANTS_WRITE;
+    case SSL_ERROR_WANT_X509_LOOKUP:
+        return TRANSPORT_ASKS;
     case SSL_ERROR_ZERO_RETURN:
         return TRANSPORT_EOF;
     case SSL_ERROR_SYSCALL:

@@ -13,6 +13,7 @@ enum transport_result {
     TRANSPORT_DONE,
     TRANSPORT_WANTS_READ,  /* again when the socket is readable */
     TRANSPORT_WANTS_WRITE, /* again when it is writable */
+    TRANSPORT_ASKS,        /* a handshake: again when the owner has said which certificate to show */
     TRANSPORT_EOF,         /* the peer ended its side in the proper way */
     TRANSPORT_FAILED       /* transport_why says why */
 };

@@ -2,17 +2,19 @@
 /* Many connections whose owners do anything at any time, from inside and outside of callbacks. Nothing is
  * said about what arrives where; the sanitizers say whether memory and descriptors are right. */
 #include "net/conn_parts.h"
+#include "net/tls_ssl.h"
 #include "tls_peer.h"
 
 enum { ENDS = 24, ROUNDS = 4000 };
 
 struct chaos {
     struct net *net;
-    struct tls_server *s;
+    struct tls_server *s, *minting;
     struct tls_client *c;
+    struct tls_shown *like;
     struct party end[ENDS];
     unsigned seed;
-    unsigned long closed, connected, tls;
+    unsigned long closed, connected, tls, presented;
 };
 
 static unsigned dice(struct chaos *k, unsigned sides)
@@ -77,7 +79,7 @@ static void act(struct chaos *k, struct party *p)
         p = &k->end[dice(k, ENDS)];
     if (!p->c)
         return;
-    switch (dice(k, 14)) {
+    switch (dice(k, 16)) {
     case 0:
         conn_close(&p->c, CONN_END_FLUSH);
         break;
@@ -85,7 +87,7 @@ static void act(struct chaos *k, struct party *p)
         conn_close(&p->c, dice(k, 2) ? CONN_END_NOW : CONN_END_RESET);
         break;
     case 2:
-        (void)!conn_tls_accept(p->c, k->s, MS(50));
+        (void)!conn_tls_accept(p->c, dice(k, 2) ? k->s : k->minting, MS(50));
         break;
     case 3:
         (void)!conn_tls_connect(p->c, k->c, "mail.example.org", MS(50));
@@ -96,6 +98,10 @@ static void act(struct chaos *k, struct party *p)
     case 5:
         conn_resume(p->c);
         break;
+    case 6:
+    case 7:
+        k->presented += conn_tls_present(p->c, k->like);
+        break;
     default:
         assert_true(conn_write(p->c, span_make(bytes, dice(k, 5) ? dice(k, 100) : dice(k, sizeof bytes))));
     }
@@ -103,14 +109,21 @@ static void act(struct chaos *k, struct party *p)
 
 static bool enough(const struct chaos *k)
 {
-    return k->closed > 50 && k->connected > 50 && k->tls > 10;
+    return k->closed > 50 && k->connected > 50 && k->tls > 10 && k->presented > 10;
 }
 
 static void test_chaos(void **state)
 {
     struct authority a = authority_make();
     struct chaos k = {.net = net_open(), .s = server_of(&a.good), .c = client_of(NULL), .seed = 7};
+    struct tls_pair ca = pair_of(&a.ca, "ca");
+    struct tls_server_options o = {.mint = &ca};
+    char error[256];
     (void)state;
+    k.minting = tls_server_create(&o, error, sizeof error);
+    k.like = tls_shown_make(a.good.certificate, true, X509_V_OK);
+    assert_non_null(k.minting);
+    assert_non_null(k.like);
     for (size_t i = 0; i < ENDS; i++)
         k.end[i] = (struct party){.on_data = chaos_data, .on_event = chaos_event, .user = &k};
     listener_destroy(&k.net->listener);
@@ -127,6 +140,8 @@ static void test_chaos(void **state)
         buf_free(&k.end[i].got);
     }
     tls_server_unref(&k.s);
+    tls_server_unref(&k.minting);
+    tls_shown_unref(&k.like);
     tls_client_unref(&k.c);
     authority_free(&a);
     net_close(k.net);
