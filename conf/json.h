@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes JSON, indented, commas and quotes in their places. Inside conf/ only. */
+/* Writes JSON, indented, commas and quotes in their places. */
 #ifndef CONF_JSON_H
 #define CONF_JSON_H
 
