@@ -176,7 +176,7 @@ static void begin_tls(struct postern_stream *s)
 {
     uint64_t now = loop_now_us(s->owner->env.loop);
     uint64_t left = s->deadline_at_us > now ? s->deadline_at_us - now : 1;
-    if (!conn_tls_connect(s->conn, s->tls, s->name, left))
+    if (!conn_tls_connect(s->conn, s->tls, s->name, NULL, left))
         stream_closed(s, "no memory for TLS");
 }
 

@@ -128,7 +128,8 @@ static void line_start_tls(void *ctx)
 {
     struct up_line *l = ctx;
     const char *name = l->up->conf->verify_name ? l->up->conf->verify_name : l->server->host;
-    if (!l->conn || !tls_of_line(l) || !conn_tls_connect(l->conn, tls_of_line(l), name, l->up->handshake_us))
+    if (!l->conn || !tls_of_line(l) ||
+        !conn_tls_connect(l->conn, tls_of_line(l), name, NULL, l->up->handshake_us))
         upleg_lost(l->leg, "TLS could not be started");
 }
 

@@ -80,9 +80,10 @@ void conn_pause(struct conn *c, bool paused); /* no reads at all while paused */
  * plaintext that came too early is an injection, and whoever cares has asked conn_unread first. CONN_TLS or
  * CONN_CLOSED follows within the deadline. */
 MUST_CHECK bool conn_tls_accept(struct conn *c, struct tls_server *t, uint64_t deadline_us);
-/* `name`: for SNI (unless it is an address), for verification and for session resumption. */
+/* `name`: for SNI (unless it is an address), for verification and for session resumption. `dane`: the
+ * server's records, good for this call; NULL: none. */
 MUST_CHECK bool conn_tls_connect(struct conn *c, struct tls_client *t, const char *name,
-                                 uint64_t deadline_us);
+                                 const struct tls_dane *dane, uint64_t deadline_us);
 /* The answer to CONN_TLS_ASKS, from inside the event or later: the handshake goes on with a copy of `like`,
  * which somebody else's server has shown (conn_tls_shown). Until then the deadline runs, and a client that
  * leaves is told with CONN_CLOSED. false: nobody asked, no memory, or it cannot be copied; then the owner

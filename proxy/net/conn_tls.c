@@ -123,7 +123,8 @@ bool conn_tls_accept(struct conn *c, struct tls_server *t, uint64_t deadline_us)
     return start(c, tls_server_ssl(t), deadline_us);
 }
 
-bool conn_tls_connect(struct conn *c, struct tls_client *t, const char *name, uint64_t deadline_us)
+bool conn_tls_connect(struct conn *c, struct tls_client *t, const char *name, const struct tls_dane *dane,
+                      uint64_t deadline_us)
 {
-    return start(c, tls_client_ssl(t, name), deadline_us);
+    return start(c, tls_client_ssl(t, name, dane), deadline_us);
 }

@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/span.h"
+#include "net/tlsa.h"
 
 #include <stdint.h>
 
@@ -75,6 +76,16 @@ MUST_CHECK struct tls_client *tls_client_create(const struct tls_client_options 
 struct tls_client *tls_client_ref(struct tls_client *t); /* NULL: NULL */
 void tls_client_unref(struct tls_client **t);
 
+/* What DNS says of the server, authenticated: its certificate must match one of these (RFC 7672), whatever
+ * `verify` says. A match of usage 3 is good with any name and date. A session is resumed only under the same
+ * name and the same records as its handshake. Good for as long as the call that takes it. */
+struct tls_dane {
+    const struct tlsa_record *record; /* at least one that is usable */
+    size_t n;
+};
+/* Can a certificate match it? See tlsa_well_formed; data that is to be a certificate or a key must be one. */
+bool tls_dane_usable(const struct tlsa_record *r);
+
 /* Does the pair fit together (and is it in date)? For -t. A certificate out of date is not an error:
  * `warning_r`. */
 MUST_CHECK bool tls_pair_check(const struct tls_pair *p, char *error, size_t error_size, bool *warning_r);
@@ -86,7 +97,8 @@ struct tls_info {        /* of a connection; strings live as long as it */
     const char *version; /* "TLSv1.3"; NULL: no TLS */
     const char *cipher;
     const char *server_name; /* SNI that the client sent, printable; NULL: none */
-    bool resumed, verified;
+    bool resumed, verified;  /* verified: also by DANE */
+    bool dane;               /* by DANE */
     /* Of the certificate that the client has shown and that was verified; NULL: none. */
     const char *peer_subject;     /* "CN=relay,O=Example", printable */
     const char *peer_fingerprint; /* SHA-256 of the certificate, in hexadecimal */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The client's side of TLS: verification, pins, a certificate of its own, and sessions kept to be resumed.
+ * What the records of a connection's DANE do in place of verification: tls_dane.c.
  *
  *   server's certificate -> chain, date, name (verify) -> its key among the pins (if there are any) -> good
  *                        -> chain, date (judge) -> noted, see tls_shown.c
  *
- *   handshake with NAME -> ticket -> shelf -> next handshake with NAME
+ *   handshake with NAME -> ticket -> shelf -> next handshake with NAME (and, with DANE, the same records)
  *
  * The shelf holds SESSIONS_MAX sessions, a few for one name, because a session of TLS 1.3 is used once only
  * and several connections may be under way. The oldest makes room. Owned by references as a tls_server is. */
@@ -16,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SESSIONS_MAX = 64, SESSIONS_A_NAME = 4, NAME_MAX_LENGTH = 255 };
+enum { SESSIONS_MAX = 64, SESSIONS_A_NAME = 4, NAME_MAX_LENGTH = 255 }; /* TLS_DANE_SHELF has room for it */
 
 struct kept_session {
     SSL_SESSION *session; /* NULL: free place */
@@ -157,7 +158,7 @@ struct tls_client *tls_client_create(const struct tls_client_options *o, char *e
     ERR_clear_error();
     struct tls_client *t = calloc(1, sizeof *t + o->pin_n * TLS_PIN);
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (!t || !ctx || !tls_common_settings(ctx, o->floor)) {
+    if (!t || !ctx || !tls_common_settings(ctx, o->floor) || SSL_CTX_dane_enable(ctx) != 1) {
         tls_error(error, error_size, "TLS cannot be set up");
         goto fail;
     }
@@ -221,24 +222,27 @@ static bool set_name(const struct tls_client *t, SSL *ssl, char *name)
     return !t->verify || X509_VERIFY_PARAM_set1_host(p, name, 0) == 1;
 }
 
-SSL *tls_client_ssl(struct tls_client *t, const char *name)
+SSL *tls_client_ssl(struct tls_client *t, const char *name, const struct tls_dane *dane)
 {
-    char bare[NAME_MAX_LENGTH + 1];
+    char bare[NAME_MAX_LENGTH + 1], shelf[TLS_DANE_SHELF];
     size_t n = strlen(name);
     if (n && name[n - 1] == '.')
         n--;
-    if (n > NAME_MAX_LENGTH)
+    if (n > NAME_MAX_LENGTH || (dane && t->pin_n))
         return NULL;
     memcpy(bare, name, n);
     bare[n] = '\0';
-    SSL *ssl = tls_tie_ssl(t->ctx, NULL, t, bare);
+    if (dane && !tls_dane_shelf(bare, dane, shelf))
+        return NULL;
+    const char *kept_as = dane ? shelf : bare;
+    SSL *ssl = tls_tie_ssl(t->ctx, NULL, t, kept_as);
     if (!ssl)
         return NULL;
     t->references++;
     SSL_set_connect_state(ssl);
-    if (!set_name(t, ssl, bare))
+    if (!set_name(t, ssl, bare) || (dane && !tls_dane_set(ssl, bare, dane)))
         tls_ssl_free(&ssl);
     else
-        offer_session(t, ssl, bare);
+        offer_session(t, ssl, kept_as);
     return ssl;
 }

@@ -39,7 +39,7 @@ struct tls_shown *tls_shown_of(SSL *ssl)
     X509 *certificate = SSL_get0_peer_certificate(ssl);
     if (!certificate)
         return NULL;
-    return tls_shown_make(certificate, tls_client_judges(tie->client), SSL_get_verify_result(ssl));
+    return tls_shown_make(certificate, tls_tie_judges(tie), SSL_get_verify_result(ssl));
 }
 
 struct tls_shown *tls_shown_ref(struct tls_shown *s)

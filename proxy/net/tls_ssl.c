@@ -30,6 +30,8 @@ SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const
     tie->client = c;
     tie->peer = NULL;
     tie->presented = false;
+    tie->dane = false;
+    tie->refused = NULL;
     memcpy(tie->name, name, n);
     return ssl;
 }
@@ -48,6 +50,7 @@ void tls_ssl_free(SSL **sslp)
     SSL_free(ssl);
     tls_server_unref(&tie->server);
     tls_client_unref(&tie->client);
+    tls_shown_unref(&tie->refused);
     free(tie->peer);
     free(tie);
 }
@@ -142,12 +145,17 @@ static const struct tls_peer_id *peer_of(SSL *ssl, struct tls_tie *tie)
     return tie->peer;
 }
 
+bool tls_tie_judges(const struct tls_tie *tie)
+{
+    return tie->client && (tie->dane || tls_client_judges(tie->client));
+}
+
 struct tls_info tls_info_of(SSL *ssl)
 {
     if (!ssl || !SSL_is_init_finished(ssl))
         return (struct tls_info){0};
     struct tls_tie *tie = SSL_get_app_data(ssl);
-    bool asked = tie->client && tls_client_judges(tie->client);
+    bool good = tls_tie_judges(tie) && SSL_get_verify_result(ssl) == X509_V_OK;
     const struct tls_peer_id *peer = peer_of(ssl, tie);
     return (struct tls_info){
         .version = SSL_get_version(ssl),
@@ -155,7 +163,8 @@ struct tls_info tls_info_of(SSL *ssl)
         .server_name =
             tie->server ? printable_name(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) : NULL,
         .resumed = SSL_session_reused(ssl) != 0,
-        .verified = peer || (asked && SSL_get_verify_result(ssl) == X509_V_OK),
+        .verified = peer || good,
+        .dane = tie->dane && good,
         .peer_subject = peer ? peer->subject : NULL,
         .peer_fingerprint = peer ? peer->fingerprint : NULL,
     };

@@ -9,7 +9,8 @@
 
 /* An SSL keeps a reference to what made it, until tls_ssl_free. NULL: no memory. */
 MUST_CHECK SSL *tls_server_ssl(struct tls_server *t);
-MUST_CHECK SSL *tls_client_ssl(struct tls_client *t, const char *name);
+/* `dane` NULL: none. Not for a client with pins: which of the two would count? */
+MUST_CHECK SSL *tls_client_ssl(struct tls_client *t, const char *name, const struct tls_dane *dane);
 void tls_ssl_free(SSL **ssl);
 
 /* Who a client is by its certificate. */
@@ -22,10 +23,14 @@ struct tls_peer_id {
 struct tls_tie {
     struct tls_server *server;
     struct tls_client *client;
-    struct tls_peer_id *peer; /* made when somebody asks for it */
-    bool presented;           /* the copy for a minting server's client is there */
-    char name[];              /* of the server that a client wants */
+    struct tls_peer_id *peer;  /* made when somebody asks for it */
+    bool presented;            /* the copy for a minting server's client is there */
+    bool dane;                 /* it is verified by DANE */
+    struct tls_shown *refused; /* what did not match */
+    char name[];               /* of the shelf where a client's sessions are kept */
 };
+/* Does the connection look at what the server shows it (DANE, verify, judge or pins)? */
+bool tls_tie_judges(const struct tls_tie *tie);
 /* Makes the SSL of a context and ties it to one of the two, without taking a reference. NULL: no memory. */
 MUST_CHECK SSL *tls_tie_ssl(SSL_CTX *ctx, struct tls_server *s, struct tls_client *c, const char *name);
 
@@ -59,6 +64,16 @@ struct tls_info tls_info_of(SSL *ssl);
 /* The host that the client asks for, from the moment that its ClientHello was read. NULL: none, or no name
  * that a host may have. */
 const char *tls_sni_of(const SSL *ssl);
+
+/* tls_dane.c */
+#define TLS_DANE_SHELF 400
+/* Where sessions that were verified by these records are kept. false: no memory, or a name too long. */
+MUST_CHECK bool tls_dane_shelf(const char *name, const struct tls_dane *dane, char out[TLS_DANE_SHELF]);
+/* false: no memory, or no record that is usable. */
+MUST_CHECK bool tls_dane_set(SSL *ssl, const char *name, const struct tls_dane *dane);
+/* For the text of a failure; "": nothing was shown, or it was good. */
+#define TLS_DANE_SHOWN 200
+void tls_dane_shown(const struct tls_tie *tie, char *out, size_t size);
 
 /* Does the client look at what servers show it (verify, judge or pins)? */
 bool tls_client_judges(const struct tls_client *t);

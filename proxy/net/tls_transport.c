@@ -34,6 +34,17 @@ static bool refused_certificate(long verdict)
     return verdict != X509_V_OK && ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED;
 }
 
+static enum transport_result fail_certificate(struct transport *t, long verdict)
+{
+    char shown[TLS_DANE_SHOWN];
+    tls_dane_shown(SSL_get_app_data(t->ssl), shown, sizeof shown);
+    return transport_fail(t, "TLS handshake: the peer's certificate was refused: %s%s",
+                          verdict == X509_V_ERR_APPLICATION_VERIFICATION
+                              ? "its key is not pinned"
+                              : X509_verify_cert_error_string(verdict),
+                          shown);
+}
+
 static enum transport_result fail_protocol(struct transport *t)
 {
     unsigned long code = ERR_peek_error();
@@ -44,10 +55,7 @@ static enum transport_result fail_protocol(struct transport *t)
                               t->established ? "TLS connection cut without close_notify"
                                              : "TLS handshake: the peer closed the connection");
     if (refused_certificate(verdict))
-        return transport_fail(t, "TLS handshake: the peer's certificate was refused: %s",
-                              verdict == X509_V_ERR_APPLICATION_VERIFICATION
-                                  ? "its key is not pinned"
-                                  : X509_verify_cert_error_string(verdict));
+        return fail_certificate(t, verdict);
     if (!t->established)
         alert_stranger(t, reason);
     const char *text = ERR_reason_error_string(code);

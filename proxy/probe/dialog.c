@@ -197,7 +197,7 @@ enum dialog_result dialog_secure(struct dialog *d, struct tls_client *t, const c
         drop(d);
         return DIALOG_FOREIGN;
     }
-    if (!conn_tls_connect(d->conn, t, name, patience_us))
+    if (!conn_tls_connect(d->conn, t, name, NULL, patience_us))
         return no_memory(d);
     return await(d, DIALOG_HANDSHAKE, 2 * patience_us);
 }

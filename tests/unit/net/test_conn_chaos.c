@@ -90,7 +90,7 @@ static void act(struct chaos *k, struct party *p)
         (void)!conn_tls_accept(p->c, dice(k, 2) ? k->s : k->minting, MS(50));
         break;
     case 3:
-        (void)!conn_tls_connect(p->c, k->c, "mail.example.org", MS(50));
+        (void)!conn_tls_connect(p->c, k->c, "mail.example.org", NULL, MS(50));
         break;
     case 4:
         conn_pause(p->c, dice(k, 2));

@@ -212,7 +212,7 @@ static void test_three_parties(void **state)
     (void)state;
     listen_for(&s, inside);
     assert_true(conn_tls_accept(inside->server.c, s.server, SECONDS(3)));
-    assert_true(conn_tls_connect(inside->client.c, client, "mail.example.org", SECONDS(3)));
+    assert_true(conn_tls_connect(inside->client.c, client, "mail.example.org", NULL, SECONDS(3)));
     TURN_UNTIL(inside, inside->server.told[CONN_TLS_ASKS]);
     tls_join(outside, mx, outwards, conn_tls_sni(inside->server.c));
     struct tls_shown *like = conn_tls_shown(outside->client.c);
@@ -382,7 +382,7 @@ static void test_nobody_asked(void **state)
     assert_false(conn_tls_present(net->server.c, s.like));
     assert_true(conn_tls_accept(net->server.c, plain, SECONDS(3)));
     assert_false(conn_tls_present(net->server.c, s.like));
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, SECONDS(3)));
     assert_false(conn_tls_present(net->client.c, s.like));
     TURN_UNTIL(net, net->server.told[CONN_TLS] && net->client.told[CONN_TLS]);
     assert_int_equal(net->server.told[CONN_TLS_ASKS], 0);
@@ -401,7 +401,7 @@ static void test_deadline(void **state)
     (void)state;
     listen_for(&s, net);
     assert_true(conn_tls_accept(net->server.c, s.server, MS(60)));
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, SECONDS(3)));
     TURN_UNTIL(net, net->server.told[CONN_TLS_ASKS]);
     TURN_UNTIL(net, net->server.told[CONN_CLOSED]);
     assert_string_equal(net->server.why, "TLS handshake: not finished in time");

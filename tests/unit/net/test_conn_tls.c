@@ -114,7 +114,7 @@ static void test_starttls(void **state)
     TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
     assert_true(party_has(&net->server, "STARTTLS\r\n"));
     party_forget(&net->client);
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, SECONDS(3)));
     say(&net->client, "EHLO again");
     TURN_UNTIL(net, party_has(&net->client, "after the handshake"));
     TURN_UNTIL(net, party_has(&net->server, "STARTTLS\r\nEHLO again"));
@@ -143,7 +143,7 @@ static void test_starttls_discards_waiting(void **state)
     assert_true(conn_tls_accept(net->server.c, s, SECONDS(3)));
     assert_int_equal(conn_unread(net->server.c), 0);
     TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, SECONDS(3)));
     say(&net->client, "EHLO again");
     TURN_UNTIL(net, party_has(&net->server, "STARTTLS\r\nEHLO again"));
     net_close(net);
@@ -179,7 +179,7 @@ static void test_starttls_discards_what_is_offered(void **state)
     conn_resume(net->server.c);
     TURN_UNTIL(net, party_has(&net->client, "220 go ahead\r\n"));
     net->server.takes = 0;
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", MS(400)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, MS(400)));
     say(&net->client, "EHLO again");
     TURN_UNTIL(net, net->server.told[CONN_TLS] && buf_len(&net->server.got) > 10);
     conn_resume(net->server.c);
@@ -261,7 +261,7 @@ static void test_verification_without_name(void **state)
     struct tls_server *s = server_of(&a.good);
     struct net *net = net_joined();
     (void)state;
-    assert_false(conn_tls_connect(net->client.c, strict, "", US_PER_S));
+    assert_false(conn_tls_connect(net->client.c, strict, "", NULL, US_PER_S));
     tls_join(net, s, any, "");
     assert_int_equal(net->client.told[CONN_TLS], 1);
     assert_null(conn_tls_info(net->server.c).server_name);
@@ -422,7 +422,7 @@ static void test_close_inside_callbacks(void **state)
     net_close(net);
 
     net = net_joined(); /* in the middle of the handshake, each way */
-    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, SECONDS(3)));
     say(&net->client, "never sent in the clear");
     TURN_FOR_MS(net, 5);
     conn_close(&net->client.c, CONN_END_FLUSH);

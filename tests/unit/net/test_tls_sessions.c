@@ -149,8 +149,8 @@ static void test_tickets_are_used_once(void **state)
     struct net *one = net_joined(), *two = net_joined();
     assert_true(conn_tls_accept(one->server.c, s, SECONDS(3)));
     assert_true(conn_tls_accept(two->server.c, s, SECONDS(3)));
-    assert_true(conn_tls_connect(one->client.c, shop.c, "n", SECONDS(3)));
-    assert_true(conn_tls_connect(two->client.c, shop.c, "n", SECONDS(3)));
+    assert_true(conn_tls_connect(one->client.c, shop.c, "n", NULL, SECONDS(3)));
+    assert_true(conn_tls_connect(two->client.c, shop.c, "n", NULL, SECONDS(3)));
     TURN_UNTIL(one, one->client.told[CONN_TLS]);
     TURN_UNTIL(two, two->client.told[CONN_TLS]);
     assert_true(conn_tls_info(one->client.c).resumed);

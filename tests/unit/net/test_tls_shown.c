@@ -304,7 +304,7 @@ static void check_resumed_tls12(SSL_CTX *server, struct tls_client *c, const cha
         assert_int_equal(SSL_CTX_up_ref(server), 1);
         struct tls_peer t = tls_peer_of(raw, server);
         SSL_set_accept_state(t.ssl);
-        assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", SECONDS(3)));
+        assert_true(conn_tls_connect(net->client.c, c, "mail.example.org", NULL, SECONDS(3)));
         if (i > 0) /* the session that is offered does not speak for the server */
             assert_null(conn_tls_shown(net->client.c));
         assert_int_equal(tls_peer_handshake(net, &t), 1);

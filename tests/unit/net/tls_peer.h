@@ -147,7 +147,7 @@ static inline struct tls_peer tls_peer_join(struct net *net, struct tls_server *
 static inline void tls_join(struct net *net, struct tls_server *s, struct tls_client *c, const char *name)
 {
     assert_true(conn_tls_accept(net->server.c, s, SECONDS(3)));
-    assert_true(conn_tls_connect(net->client.c, c, name, SECONDS(3)));
+    assert_true(conn_tls_connect(net->client.c, c, name, NULL, SECONDS(3)));
     TURN_UNTIL(net, (net->client.told[CONN_TLS] || net->client.told[CONN_CLOSED]) &&
                         (net->server.told[CONN_TLS] || net->server.told[CONN_CLOSED]));
 }
