@@ -352,6 +352,22 @@ static void test_answer_comes_later(void **state)
     scene_close(&s);
 }
 
+/* A client that guessed another group says its hello twice; it is asked for once. */
+static void test_hello_retry(void **state)
+{
+    struct scene s = scene_open();
+    (void)state;
+    show_like(&s, &s.world.good, true);
+    struct tls_peer t = dial(&s, "mail.example.org", TLS1_3_VERSION);
+    assert_int_equal(SSL_set1_groups_list(t.ssl, "P-256:P-384"), 1);
+    assert_int_equal(SSL_set1_groups_list(s.net->server.c->t.ssl, "P-384"), 1);
+    assert_int_equal(tls_peer_handshake(s.net, &t), 1);
+    TURN_UNTIL(s.net, s.net->server.told[CONN_TLS]);
+    assert_int_equal(s.net->server.told[CONN_TLS_ASKS], 1);
+    hang_up(&s, &t);
+    scene_close(&s);
+}
+
 /* What cannot be copied: the owner hears of it and closes; or asks again with something else. */
 static void test_cannot_be_copied(void **state)
 {
@@ -512,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_resumed),
         cmocka_unit_test(test_sni),
         cmocka_unit_test(test_answer_comes_later),
+        cmocka_unit_test(test_hello_retry),
         cmocka_unit_test(test_cannot_be_copied),
         cmocka_unit_test(test_nobody_asked),
         cmocka_unit_test(test_deadline),
