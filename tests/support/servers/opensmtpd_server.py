@@ -17,6 +17,7 @@ filter refuse phase rcpt-to match rcpt-to regex "^refuse550" reject "550 5.7.1 R
 filter defer phase rcpt-to match rcpt-to regex "^defer451" reject "451 4.7.1 Deferred by an access rule"
 filter all chain {{ refuse-sender, defer-sender, refuse, defer }}
 listen on 127.0.0.1 port {port} hostname smtpd.example.org filter all
+{more}
 action out relay host "smtp://127.0.0.1:{collector}"
 match from any for domain "{domain}" action out
 """
@@ -28,6 +29,11 @@ LIBRARIES = "/run/libevent"
 class OpenSmtpd(common.Server):
     name = "opensmtpd"
 
+    def __init__(self, folder, more=""):
+        """more: lines behind the listener's."""
+        super().__init__(folder)
+        self.more = more
+
     def start(self):
         self.port = net.free_port()
         shown = {"/run/opensmtpd": packages.unpacked("opensmtpd"), LIBRARIES: packages.unpacked(LIBEVENT)}
@@ -36,10 +42,11 @@ class OpenSmtpd(common.Server):
         self.spool = self.jail.path("/var/spool/smtpd")
         self.spool.mkdir(mode=0o711)
         (self.jail.path("/run") / "smtpd.conf").write_text(CONFIGURATION.format(
-            port=self.port, collector=self.collector.port, size=common.SIZE_LIMIT, domain=common.DOMAIN))
+            port=self.port, collector=self.collector.port, size=common.SIZE_LIMIT, domain=common.DOMAIN,
+            more=self.more))
         (self.jail.path("/run") / "mailname").write_text("smtpd.example.org\n")
         self.process = self.jail.popen([PROGRAM, "-dv", "-f", "/run/smtpd.conf"], self.folder / "smtpd.log",
-                                       packages.environment(LIBEVENT, seen_at=LIBRARIES))
+                                       packages.environment({LIBRARIES: LIBEVENT}))
         self.await_listening(self.process)
 
     def stop(self):

@@ -71,8 +71,8 @@ def unpacked(package):
     return target
 
 
-def environment(package, seen_at):
-    """The environment of a program that needs the package's libraries, when its folder is seen at that path."""
-    root = unpacked(package)
-    folders = sorted({f"{seen_at}/{p.parent.relative_to(root)}" for p in root.rglob("*.so*")})
-    return {**os.environ, "LD_LIBRARY_PATH": ":".join(folders)}
+def environment(places):
+    """The environment of a program that needs these packages' libraries; `places`: where each is seen."""
+    folders = {f"{at}/{p.parent.relative_to(unpacked(package))}" for at, package in places.items()
+               for p in unpacked(package).rglob("*.so*")}
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(folders))}
