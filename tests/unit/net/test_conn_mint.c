@@ -313,7 +313,8 @@ static void test_sni(void **state)
         struct tls_peer t = dial(&s, "mail.example.org", i % 2 ? TLS1_2_VERSION : TLS1_3_VERSION);
         (void)snprintf(sent, sizeof sent, "%s", cases[i / 2].sent ? cases[i / 2].sent : "");
         assert_null(conn_tls_sni(s.net->server.c));
-        SSL_set_tlsext_host_name(t.ssl, cases[i / 2].sent ? sent : NULL);
+        char *name = cases[i / 2].sent ? sent : NULL;
+        SSL_set_tlsext_host_name(t.ssl, name);
         assert_int_equal(tls_peer_handshake(s.net, &t), 1);
         assert_string_equal(s.asked, cases[i / 2].asked);
         hang_up(&s, &t);
@@ -359,8 +360,9 @@ static void test_hello_retry(void **state)
     (void)state;
     show_like(&s, &s.world.good, true);
     struct tls_peer t = dial(&s, "mail.example.org", TLS1_3_VERSION);
-    assert_int_equal(SSL_set1_groups_list(t.ssl, "P-256:P-384"), 1);
-    assert_int_equal(SSL_set1_groups_list(s.net->server.c->t.ssl, "P-384"), 1);
+    char both[] = "P-256:P-384", second[] = "P-384";
+    assert_int_equal(SSL_set1_groups_list(t.ssl, both), 1);
+    assert_int_equal(SSL_set1_groups_list(s.net->server.c->t.ssl, second), 1);
     assert_int_equal(tls_peer_handshake(s.net, &t), 1);
     TURN_UNTIL(s.net, s.net->server.told[CONN_TLS]);
     assert_int_equal(s.net->server.told[CONN_TLS_ASKS], 1);
