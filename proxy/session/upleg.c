@@ -1,60 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The upstream leg: the client's side of SMTP, towards the real server.
  *
- *   CONNECTING -> GREETING -> EHLO -> READY                          plain, implicit TLS
- *                              |  `-> STARTTLS -> TLS -> EHLO -> READY     (what was offered in the clear is
- * forgotten)
- *                              `----> HELO -> READY                  (a server without ESMTP)
- *   CONNECTING -> GREETING -> READY -> EHLO [ -> STARTTLS -> TLS -> EHLO ] -> READY      config.relay
- *   any state -> DEAD                                                one way: die()
+ *   CONNECTING -> ... -> READY                  upleg_hello.c
+ *   any state -> DEAD                                                one way: upleg_die()
  *
  * Owned by whoever owns the connection (upstream.c in the daemon). A leg that died stays as an object until
  * its owner destroys it; its user hears `lost` once. The entries of `owed` live from the command to its
  * reply. */
-#include "session/upleg.h"
+#include "session/upleg_parts.h"
 
-#include "base/buf.h"
-#include "smtp/reply.h"
 #include "smtp/text.h"
 
 #include <stdlib.h>
-
-#define GREETING_MAX ((size_t)4 * 1024) /* what is kept of it; servers say a line or two */
-#define HELLO_NAME   256
-
-enum upleg_state { AT_CONNECT, AT_GREETING, AT_EHLO, AT_HELO, AT_STARTTLS, AT_TLS, AT_READY, AT_DEAD };
-
-struct owed {
-    struct owed *next;
-    enum upleg_kind kind;
-    void *tag;
-    bool forgotten;
-};
-
-struct upleg {
-    const struct upleg_config *config;
-    const struct upleg_ops *ops;
-    void *ops_ctx;
-    const struct upleg_user *user;
-    void *user_ctx;
-    enum upleg_state state;
-    struct reply_parser parser;
-    struct owed *owed_first, **owed_last;
-    size_t owed_count;
-    struct ehlo offer;
-    struct upleg_marks marks;
-    struct buf greeting; /* this and the next four: with config.relay */
-    unsigned greeting_code;
-    char name[HELLO_NAME];
-    bool named; /* EHLO says `name` also without config.relay */
-    void *hello_tag;
-    bool tls_refused, in_clear;
-    bool in_tls, securing;
-    enum upleg_end end;
-    size_t answerable; /* of the replies owed, by the bytes that are being fed */
-    bool content;      /* between the 354 and the end of the message */
-    bool premature;    /* the reply under way began while none was owed: it answers nothing */
-};
 
 /* Which classes of reply (2yz … 5yz as bits 2 … 5) a command may have, and which deadline it has. */
 #define CLASS(n)      (1u << (n))
@@ -128,7 +85,7 @@ void upleg_destroy(struct upleg **u)
 }
 
 /* The one end. The user hears of it last, with nothing of the leg left to touch. */
-static void die(struct upleg *u, bool reset, const char *why, unsigned code, struct span bytes)
+void upleg_die(struct upleg *u, bool reset, const char *why, unsigned code, struct span bytes)
 {
     const struct upleg_user *user = u->user;
     void *user_ctx = u->user_ctx;
@@ -149,13 +106,13 @@ static void disbelieve(struct upleg *u, const char *why)
 {
     if (u->state != AT_DEAD)
         u->end = UPLEG_BROKEN;
-    die(u, true, why, 0, SPAN_NONE);
+    upleg_die(u, true, why, 0, SPAN_NONE);
 }
 
 void upleg_abort(struct upleg *u, bool reset)
 {
     u->user = NULL;
-    die(u, reset, "given up", 0, SPAN_NONE);
+    upleg_die(u, reset, "given up", 0, SPAN_NONE);
 }
 
 /* ---- replies owed ---- */
@@ -197,7 +154,7 @@ static bool owe_many(struct upleg *u, enum upleg_kind kind, size_t replies, void
     return true;
 }
 
-static bool owe(struct upleg *u, enum upleg_kind kind, void *tag)
+bool upleg_owe(struct upleg *u, enum upleg_kind kind, void *tag)
 {
     return owe_many(u, kind, 1, tag);
 }
@@ -215,7 +172,7 @@ static struct owed pop_owed(struct upleg *u)
     return copy;
 }
 
-static bool send_line(struct upleg *u, struct span line)
+bool upleg_send_line(struct upleg *u, struct span line)
 {
     char small[600];
     if (line.n + 2 <= sizeof(small)) {
@@ -228,174 +185,7 @@ static bool send_line(struct upleg *u, struct span line)
     return u->ops->send(u->ops_ctx, line) && u->ops->send(u->ops_ctx, SPAN_LIT("\r\n"));
 }
 
-/* A command of the leg's own; running out of memory ends it. */
-static void say(struct upleg *u, enum upleg_kind kind, const char *verb, const char *argument)
-{
-    char line[300];
-    int n = snprintf(line, sizeof(line), "%s%s%s", verb, *argument ? " " : "", argument);
-    if (n < 0 || (size_t)n >= sizeof(line) || !owe(u, kind, NULL) ||
-        !send_line(u, span_make(line, (size_t)n)))
-        die(u, false, "no memory for a command", 0, SPAN_NONE);
-}
-
-/* ---- from the greeting to READY ---- */
-
-static void become_ready(struct upleg *u)
-{
-    u->state = AT_READY;
-    if (u->user)
-        u->user->ready(u->user_ctx, u);
-}
-
-static void say_hello(struct upleg *u, enum upleg_kind verb)
-{
-    u->state = verb == UPLEG_EHLO ? AT_EHLO : AT_HELO;
-    say(u, verb,
-        verb != UPLEG_EHLO ? "HELO"
-        : u->config->lmtp  ? "LHLO"
-                           : "EHLO",
-        u->config->relay || u->named ? u->name : u->config->ehlo_name);
-}
-
-/* The end of the greetings: whose user said EHLO itself gets the reply to it. */
-static void hello_answered(struct upleg *u, enum upleg_kind verb, unsigned code, struct span bytes)
-{
-    if (!u->config->relay) {
-        become_ready(u);
-        return;
-    }
-    u->state = AT_READY;
-    if (code == 421)
-        die(u, false, "the server closes the connection (421)", code, bytes);
-    else if (u->user)
-        u->user->reply(u->user_ctx, u, verb, u->hello_tag, code, bytes);
-}
-
-static void read_offer(struct upleg *u, struct span bytes)
-{
-    size_t at = 0;
-    struct span text;
-    memset(&u->offer, 0, sizeof(u->offer));
-    if (!reply_next_line(bytes, &at, &text))
-        return; /* the first line is the server's name */
-    while (reply_next_line(bytes, &at, &text))
-        ehlo_take(&u->offer, text);
-    if (u->in_tls) /* where it is not offered any more */
-        u->offer.caps |= CAP_STARTTLS;
-    if (!u->in_tls || !u->config->verified) /* RFC 8689: else nobody could honour it */
-        u->offer.caps &= ~(uint32_t)CAP_REQUIRETLS;
-    if (u->config->lmtp) /* it answers for each recipient without being asked */
-        u->offer.caps |= CAP_PRDR;
-    if (u->config->chunking == UPLEG_CHUNKS_NEVER)
-        u->offer.caps &= ~(uint32_t)CAP_CHUNKING;
-    if (!(u->offer.caps & CAP_CHUNKING)) /* the one cannot be sent without the other (RFC 3030 3) */
-        u->offer.caps &= ~(uint32_t)CAP_BINARYMIME;
-}
-
-static void keep_greeting(struct upleg *u, unsigned code, struct span bytes)
-{
-    if (bytes.n > GREETING_MAX || !buf_append(&u->greeting, bytes)) {
-        die(u, false, "the server's greeting is too long", 0, SPAN_NONE);
-        return;
-    }
-    u->greeting_code = code;
-    become_ready(u);
-}
-
-static void after_greeting(struct upleg *u, unsigned code, struct span bytes)
-{
-    if (u->config->relay)
-        keep_greeting(u, code, bytes);
-    else if (code / 100 != 2)
-        die(u, false, "the server's greeting refuses", code, bytes);
-    else
-        say_hello(u, UPLEG_EHLO);
-}
-
-static bool wants_tls(const struct upleg *u)
-{
-    if (u->in_tls || u->tls_refused)
-        return false;
-    return u->config->tls == UPLEG_REQUIRED || (u->config->tls == UPLEG_OPPORTUNISTIC && !u->in_clear);
-}
-
-static void after_ehlo(struct upleg *u, unsigned code, struct span bytes)
-{
-    if (code / 100 != 2 && u->config->relay) {
-        hello_answered(u, UPLEG_EHLO, code, bytes);
-        return;
-    }
-    if (code / 100 == 5 && !u->in_tls && u->config->tls != UPLEG_REQUIRED && !u->config->lmtp) {
-        say_hello(u, UPLEG_HELO);
-        return;
-    }
-    if (code / 100 != 2) {
-        die(u, false, "the server refuses EHLO", code, bytes);
-        return;
-    }
-    read_offer(u, bytes);
-    if (wants_tls(u) && (u->offer.caps & CAP_STARTTLS)) {
-        u->state = AT_STARTTLS;
-        say(u, UPLEG_STARTTLS, "STARTTLS", "");
-    } else if (wants_tls(u) && u->config->tls == UPLEG_REQUIRED) {
-        die(u, false, "the server does not offer STARTTLS, which is required", 0, SPAN_NONE);
-    } else {
-        hello_answered(u, UPLEG_EHLO, code, bytes);
-    }
-}
-
-static void after_helo(struct upleg *u, unsigned code, struct span bytes)
-{
-    memset(&u->offer, 0, sizeof(u->offer));
-    if (code / 100 != 2 && !u->config->relay)
-        die(u, false, "the server refuses HELO", code, bytes);
-    else
-        hello_answered(u, UPLEG_HELO, code, bytes);
-}
-
-static void after_starttls(struct upleg *u, unsigned code, struct span bytes)
-{
-    if (code / 100 == 2) {
-        u->state = AT_TLS;
-        u->ops->start_tls(u->ops_ctx);
-    } else if (u->config->tls == UPLEG_REQUIRED) {
-        die(u, false, "the server refuses STARTTLS, which is required", code, bytes);
-    } else if (u->config->relay) {
-        u->tls_refused = true;
-        say_hello(u, UPLEG_EHLO); /* the answer to the first one is gone */
-    } else {
-        become_ready(u);
-    }
-}
-
-/* What the leg does with a reply to a command of its own. */
-typedef void own_step(struct upleg *u, unsigned code, struct span bytes);
-static own_step *const own_steps[UPLEG_KINDS] = {
-    [UPLEG_GREETING] = after_greeting,
-    [UPLEG_EHLO] = after_ehlo,
-    [UPLEG_HELO] = after_helo,
-    [UPLEG_STARTTLS] = after_starttls,
-};
-
 /* ---- events of the connection ---- */
-
-void upleg_connected(struct upleg *u)
-{
-    if (u->state != AT_CONNECT)
-        return;
-    u->state = AT_GREETING;
-    u->in_tls = u->config->tls == UPLEG_IMPLICIT;
-    if (!owe(u, UPLEG_GREETING, NULL))
-        die(u, false, "no memory", 0, SPAN_NONE);
-}
-
-void upleg_secured(struct upleg *u)
-{
-    if (u->state != AT_TLS)
-        return;
-    u->in_tls = true;
-    say_hello(u, UPLEG_EHLO);
-}
 
 /* Of 3yz, one alone promises replies for each recipient. */
 static bool is_fit(const struct owed *o, unsigned code)
@@ -420,10 +210,10 @@ static void deliver(struct upleg *u, unsigned code, struct span bytes)
         disbelieve(u, "the server waits for content that nobody has");
         return;
     }
-    if (own_steps[o.kind])
-        own_steps[o.kind](u, code, bytes);
+    if (upleg_own_steps[o.kind])
+        upleg_own_steps[o.kind](u, code, bytes);
     else if (code == 421)
-        die(u, u->content, "the server closes the connection (421)", code, bytes);
+        upleg_die(u, u->content, "the server closes the connection (421)", code, bytes);
     else if (!o.forgotten && u->user)
         u->user->reply(u->user_ctx, u, o.kind, o.tag, code, bytes);
 }
@@ -431,9 +221,9 @@ static void deliver(struct upleg *u, unsigned code, struct span bytes)
 static void unexpected(struct upleg *u, unsigned code, struct span bytes)
 {
     if (u->content || (u->owed_first && u->owed_first->kind == UPLEG_FINAL))
-        die(u, true, "the server replied in the middle of the content", code, bytes);
+        upleg_die(u, true, "the server replied in the middle of the content", code, bytes);
     else if (code == 421)
-        die(u, false, "the server closes the connection (421)", code, bytes);
+        upleg_die(u, false, "the server closes the connection (421)", code, bytes);
     else
         disbelieve(u, "the server sent a reply that it does not owe");
 }
@@ -484,22 +274,12 @@ void upleg_timeout(struct upleg *u)
 {
     if (u->state != AT_DEAD)
         u->end = UPLEG_MUTE;
-    die(u, true, u->state == AT_GREETING ? "no greeting in time" : "no reply in time", 0, SPAN_NONE);
+    upleg_die(u, true, u->state == AT_GREETING ? "no greeting in time" : "no reply in time", 0, SPAN_NONE);
 }
 
 void upleg_lost(struct upleg *u, const char *why)
 {
-    die(u, false, why, 0, SPAN_NONE);
-}
-
-/* false: it cannot be said; the name that was there stays. */
-static bool keep_name(struct upleg *u, struct span name)
-{
-    if (!name.n || name.n >= sizeof(u->name))
-        return false;
-    memcpy(u->name, name.p, name.n);
-    u->name[name.n] = '\0';
-    return true;
+    upleg_die(u, false, why, 0, SPAN_NONE);
 }
 
 /* ---- the user's calls ---- */
@@ -554,27 +334,7 @@ size_t upleg_owed(const struct upleg *u)
 
 bool upleg_command(struct upleg *u, enum upleg_kind kind, struct span line, void *tag)
 {
-    return u->state == AT_READY && !u->content && owe(u, kind, tag) && send_line(u, line);
-}
-
-unsigned upleg_greeting(const struct upleg *u, struct span *bytes_r)
-{
-    *bytes_r = buf_span(&u->greeting);
-    return u->greeting_code;
-}
-
-/* TLS needs EHLO, so a client that says HELO goes on in the clear, or not at all. */
-bool upleg_hello(struct upleg *u, enum upleg_kind verb, struct span name, bool in_clear, void *tag)
-{
-    if (u->state != AT_READY || u->content || !keep_name(u, name))
-        return false;
-    u->hello_tag = tag;
-    u->in_clear = in_clear;
-    if (verb == UPLEG_HELO && wants_tls(u) && u->config->tls == UPLEG_REQUIRED)
-        die(u, false, "the client said HELO, and TLS, which is required, needs EHLO", 0, SPAN_NONE);
-    else
-        say_hello(u, verb);
-    return true;
+    return u->state == AT_READY && !u->content && upleg_owe(u, kind, tag) && upleg_send_line(u, line);
 }
 
 void upleg_forget(struct upleg *u, const void *tag)
@@ -617,14 +377,6 @@ bool upleg_expect(struct upleg *u, size_t replies, void *tag)
 enum upleg_chunking upleg_chunking(const struct upleg *u)
 {
     return u->offer.caps & CAP_CHUNKING ? u->config->chunking : UPLEG_CHUNKS_NEVER;
-}
-
-void upleg_hello_again(struct upleg *u, struct span name)
-{
-    if (u->state != AT_READY)
-        return;
-    u->named = keep_name(u, name);
-    say_hello(u, UPLEG_EHLO);
 }
 
 bool upleg_lmtp(const struct upleg *u)
