@@ -152,24 +152,69 @@ void build_upstreams(struct builder *b, const struct conf_node *section)
 
 /* ---- listeners ---- */
 
+/* What was written under `tls` is also what errors are about. */
+static const char *tls_text(const struct conf_node *block)
+{
+    const struct conf_node *tls = node_good(block, "tls");
+    return tls ? tls->n.text.p : "";
+}
+
+/* Which certificates a listener has use for. */
+static bool shows_own(const struct conf_listener *l)
+{
+    return l->tls != CONF_TLS_NONE && l->tls != CONF_TLS_PASS && !l->mint;
+}
+
 static void build_listener_certificates(struct builder *b, const struct conf_node *block,
-                                        struct conf_listener *l)
+                                        struct conf_listener *l, bool mints)
 {
     struct conf_node *list = node_find(block, SPAN_LIT("certificate"));
-    bool tls = l->tls != CONF_TLS_NONE;
-    if (list == NULL && tls)
+    bool own = shows_own(l) && !mints;
+    if (list == NULL && own)
         node_error_at_name(b->checker->diags, block, "listener '%s' has 'tls: %s' but no 'certificate'",
-                           l->name, build_text(block, "tls"));
+                           l->name, tls_text(block));
     if (list == NULL || list->bad)
         return;
-    if (!tls && node_good(block, "tls"))
-        node_warning(b->checker->diags, list, "'certificate' has no effect with 'tls: none'");
+    if (!own && node_good(block, "tls"))
+        node_warning(b->checker->diags, list, "'certificate' has no effect with '%s'",
+                     l->mint                   ? "mint_ca"
+                     : l->tls == CONF_TLS_PASS ? "tls: pass"
+                                               : "tls: none");
     l->certificates = build_array(b, list, sizeof(const struct conf_certificate *));
     for (struct conf_node *m = build_first(list); m && l->certificates; m = build_next(m)) {
         const struct conf_certificate *certificate = build_resolve(b, &b->certificates, m, "certificate");
         if (certificate)
             l->certificates[l->certificate_count++] = certificate;
     }
+}
+
+/* The words that only an intercepting listener knows are turned into what they mean. true: certificates are
+ * minted, as far as this goes. */
+static bool build_listener_tls(struct builder *b, const struct conf_node *block, struct conf_listener *l)
+{
+    static const enum conf_tls means[] = {
+        [CONF_TLS_NONE] = CONF_TLS_NONE,         [CONF_TLS_STARTTLS] = CONF_TLS_STARTTLS,
+        [CONF_TLS_REQUIRED] = CONF_TLS_REQUIRED, [CONF_TLS_IMPLICIT] = CONF_TLS_IMPLICIT,
+        [CONF_TLS_MIRROR] = CONF_TLS_MIRROR,     [CONF_TLS_PASS] = CONF_TLS_PASS,
+        [CONF_TLS_TERMINATE] = CONF_TLS_MIRROR,  [CONF_TLS_MINT] = CONF_TLS_MIRROR,
+        [CONF_TLS_FORBID] = CONF_TLS_NONE};
+    struct conf_node *written = node_good(block, "tls");
+    struct conf_node *ca = node_find(block, SPAN_LIT("mint_ca"));
+    enum conf_tls tls = (enum conf_tls)build_number(block, "tls");
+    bool mints = tls == CONF_TLS_MINT || (ca && tls == CONF_TLS_IMPLICIT);
+    l->tls = means[tls];
+    if (written && tls >= CONF_TLS_PASS && !l->intercept && node_good(block, "intercept"))
+        node_error(b->checker->diags, written, "'tls: %s' is for listeners with 'intercept'",
+                   tls_text(block));
+    if (mints && !ca)
+        node_error_at_name(b->checker->diags, block,
+                           "listener '%s' has 'tls: mint' but no 'mint_ca': who signs what it mints?",
+                           l->name);
+    if (ca && !ca->bad && mints)
+        l->mint = build_resolve(b, &b->certificates, ca, "certificate");
+    else if (ca && !ca->bad && written)
+        node_warning(b->checker->diags, ca, "'mint_ca' has no effect with 'tls: %s'", tls_text(block));
+    return mints;
 }
 
 /* Without an authority any certificate, or none at all, would verify. */
@@ -193,15 +238,30 @@ static void build_client_certificate(struct builder *b, const struct conf_node *
         node_warning(b->checker->diags, ask, "'client_certificate' has no effect with 'tls: none'");
 }
 
-/* Where mail never leaves in TLS, nobody could keep what this listener promises. */
-static void refuse_blind_mirror(struct builder *b, const struct conf_node *block,
-                                const struct conf_listener *l)
+/* TLS with intercepted clients depends on TLS with their servers, for which `upstream` is the pattern. */
+static void refuse_unlike_upstream(struct builder *b, const struct conf_node *block,
+                                   const struct conf_listener *l)
 {
-    if (l->tls == CONF_TLS_MIRROR && l->upstream && l->upstream->tls == CONF_UP_NONE)
-        node_error(b->checker->diags, node_good(block, "tls"),
-                   "'tls: mirror' needs TLS with the upstream, but '%s' has 'tls: none': set it to "
+    const struct conf_upstream *u = l->upstream;
+    struct conf_node *tls = node_good(block, "tls");
+    if (!u || !tls)
+        return;
+    if (l->tls == CONF_TLS_MIRROR && u->tls == CONF_UP_NONE)
+        node_error(b->checker->diags, tls,
+                   "'tls: %s' needs TLS with the upstream, but '%s' has 'tls: none': set it to "
                    "opportunistic, required or implicit",
-                   l->upstream->name);
+                   tls_text(block), u->name);
+    if (l->tls == CONF_TLS_PASS && u->tls != CONF_UP_NONE)
+        node_error(
+            b->checker->diags, tls,
+            "'tls: pass' leaves TLS to clients, but upstream '%s' begins it itself: set 'tls: none' there",
+            u->name);
+    if (l->tls == CONF_TLS_IMPLICIT && l->mint && u->tls != CONF_UP_IMPLICIT)
+        node_error(
+            b->checker->diags, tls,
+            "'tls: implicit' with 'mint_ca' shows what the server shows from the first byte: upstream '%s' "
+            "needs 'tls: implicit' too",
+            u->name);
 }
 
 static void build_listener_references(struct builder *b, const struct conf_node *block,
@@ -267,7 +327,6 @@ static void build_listener(struct builder *b, const struct conf_node *block, str
     l->at = &block->n;
     l->bind = build_array(b, bind, sizeof *l->bind);
     l->bind_count = build_addresses(b, bind, false, l->bind);
-    l->tls = (enum conf_tls)build_number(block, "tls");
     l->bare_newline = (enum conf_bare)build_number(block, "bare_newline");
     l->intercept = (enum conf_intercept)build_number(block, "intercept");
     l->source = (enum conf_source_address)build_number(block, "source");
@@ -282,11 +341,12 @@ static void build_listener(struct builder *b, const struct conf_node *block, str
     l->expn = (enum conf_query)build_number(block, "expn");
     l->etrn = (enum conf_query)build_number(block, "etrn");
     l->tls_min = (enum conf_tls_min)build_number(block, "tls_min");
-    build_listener_certificates(b, block, l);
+    bool mints = build_listener_tls(b, block, l);
+    build_listener_certificates(b, block, l, mints);
     build_client_certificate(b, block, l);
     build_listener_references(b, block, l);
     build_interception(b, block, l);
-    refuse_blind_mirror(b, block, l);
+    refuse_unlike_upstream(b, block, l);
 }
 
 /* ---- what is bound, over all listeners ---- */

@@ -38,7 +38,18 @@ struct conf_plugins {
                                             const char **error_r);
 };
 
-enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_REQUIRED, CONF_TLS_IMPLICIT, CONF_TLS_MIRROR };
+enum conf_tls {
+    CONF_TLS_NONE,
+    CONF_TLS_STARTTLS,
+    CONF_TLS_REQUIRED,
+    CONF_TLS_IMPLICIT,
+    CONF_TLS_MIRROR,
+    CONF_TLS_PASS,
+    /* As written; a struct conf_listener has what they mean: MIRROR, MIRROR with `mint`, NONE. */
+    CONF_TLS_TERMINATE,
+    CONF_TLS_MINT,
+    CONF_TLS_FORBID
+};
 enum conf_upstream_tls { CONF_UP_NONE, CONF_UP_OPPORTUNISTIC, CONF_UP_REQUIRED, CONF_UP_IMPLICIT };
 enum conf_tls_min { CONF_TLS_12, CONF_TLS_13 };
 enum conf_ask { CONF_ASK_NONE, CONF_ASK_REQUEST, CONF_ASK_REQUIRE };
@@ -118,6 +129,7 @@ struct conf_listener {
     enum conf_tls tls;
     const struct conf_certificate **certificates; /* the first is the default, the others by SNI */
     size_t certificate_count;
+    const struct conf_certificate *mint; /* NULL, or the CA that signs copies of servers' certificates */
     enum conf_tls_min tls_min;
     enum conf_ask client_certificate;     /* whether clients are asked for one */
     const char *client_ca;                /* complete path: who may sign it */

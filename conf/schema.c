@@ -72,14 +72,22 @@ static const struct postern_option certificate_options[] = {
 static const struct postern_option listener_options[] = {
     {"bind", POSTERN_STRING, POSTERN_LIST | POSTERN_REQUIRED | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Addresses with ports to listen on, such as 127.0.0.1:25 or [::1]:25."},
-    {"tls", POSTERN_ENUM, 0, "none", NO_RANGE, "none|starttls|required|implicit|mirror", NULL,
+    {"tls", POSTERN_ENUM, 0, "none", NO_RANGE,
+     "none|starttls|required|implicit|mirror|pass|terminate|mint|forbid", NULL,
      "TLS with clients: none, offered (starttls), a must before MAIL (required), from the first byte "
      "(implicit), or offered exactly when the upstream offers it, and then on both sides or not at all "
-     "(mirror)."},
+     "(mirror). With intercept also: forbid (as none), terminate (as mirror), mint (as mirror, and clients "
+     "are "
+     "shown a copy of the server's certificate that mint_ca signs), or pass: STARTTLS is between client and "
+     "server, and what follows it is counted, not filtered."},
     {"tls_min", POSTERN_ENUM, 0, "1.2", NO_RANGE, "1.2|1.3", NULL,
      "The oldest version of TLS that is spoken."},
     {"certificate", POSTERN_STRING, POSTERN_LIST | CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Names of certificates; the first is the default, the others are chosen by the name a client asks for."},
+    {"mint_ca", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
+     "With tls: mint, or intercepted tls: implicit: name of the certificate of the authority that signs "
+     "copies of "
+     "servers' certificates; clients must trust it."},
     {"client_certificate", POSTERN_ENUM, 0, "none", NO_RANGE, "none|request|require", NULL,
      "Whether clients are asked for a certificate in the TLS handshake. One that is shown must verify "
      "against client_ca, else the handshake fails."},

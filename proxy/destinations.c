@@ -87,6 +87,10 @@ struct conf_upstream destination_settings(const struct conf_listener *listener)
         .name = listener->name, .tls = CONF_UP_OPPORTUNISTIC, .chunking = CONF_CHUNKING_YES};
     if (listener->upstream)
         s = *listener->upstream;
+    else if (listener->tls == CONF_TLS_IMPLICIT)
+        s.tls = CONF_UP_IMPLICIT;
+    else if (listener->tls == CONF_TLS_PASS)
+        s.tls = CONF_UP_NONE;
     s.servers = NULL;
     s.server_count = 0;
     s.connect = CONF_EAGER;

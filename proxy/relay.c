@@ -39,6 +39,7 @@ struct relays *relays_create(const struct relays_env *env)
         r->counters[i] = n > 0 ? counters_find(env->counters, name) : 0;
     }
     r->count_sessions = counters_find(env->counters, "session.sessions");
+    r->count_tunnels = counters_find(env->counters, "session.tunnels");
     return r;
 }
 
@@ -52,26 +53,39 @@ size_t relays_count(const struct relays *r)
     return r->count;
 }
 
-static void for_each(struct relays *r, void (*fn)(struct session *s))
+static void for_each(struct relays *r, void (*fn)(struct relay *one))
 {
     struct relay *next;
     for (struct relay *one = r->first; one; one = next) {
         next = one->next; /* a relay is freed at the end of the turn, so next stays good */
-        if (one->session)
-            fn(one->session);
+        fn(one);
     }
+}
+
+static void drain(struct relay *one)
+{
+    if (one->session)
+        session_drain(one->session);
 }
 
 void relays_drain(struct relays *r)
 {
     r->draining = true;
-    for_each(r, session_drain);
+    for_each(r, drain);
+}
+
+static void kill_one(struct relay *one)
+{
+    if (one->tunnel)
+        tunnel_end(one->tunnel, "shutting down");
+    else if (one->session)
+        session_kill(one->session);
 }
 
 void relays_kill(struct relays *r)
 {
     r->draining = true;
-    for_each(r, session_kill);
+    for_each(r, kill_one);
 }
 
 /* ---- life of one ---- */
@@ -81,7 +95,11 @@ static void relay_free(struct relay *one)
     struct relays *all = one->all;
     loop_timer_stop(&one->timer);
     front_destroy(&one->front);
+    tunnel_destroy(&one->tunnel);
     session_destroy(&one->session); /* may ask for a burial */
+    struct upleg *early = relay_take_early(one);
+    if (early)
+        upstream_put(early);
     loop_undefer(&one->burial);
     if (one->conn)
         conn_close(&one->conn, CONN_END_NOW);
@@ -131,6 +149,7 @@ void relay_give_up(struct relay *one, enum conn_end how)
 {
     if (one->conn)
         conn_close(&one->conn, how);
+    upstream_cancel(&one->wait);
     loop_defer(one->all->env.loop, &one->burial, relay_bury, one);
 }
 

@@ -31,8 +31,7 @@ static enum admission_answer find_room(struct relay *one, bool full)
     return a;
 }
 
-/* A connection that came to nothing. */
-static void relay_log_refused(const struct relay *one, const char *why)
+void relay_log_refused(const struct relay *one, const char *why)
 {
     struct log_record r;
     log_begin(&r, one->all->env.log, LOG_AT_INFO, "connection");
@@ -163,6 +162,7 @@ static void on_event(void *ctx, struct conn *c, enum conn_event e, const char *w
     case CONN_CONNECTED:
         break;
     case CONN_TLS_ASKS:
+        relay_tls_asks(one);
         break;
     case CONN_TLS:
         on_tls(one);

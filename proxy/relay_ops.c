@@ -30,16 +30,6 @@ static bool op_tls_allowed(void *ctx)
     return !one->conn || admission_handshake(one->all->admission, &one->pass, &one->runtime->conf->limits);
 }
 
-static void op_start_tls(void *ctx)
-{
-    struct relay *one = ctx;
-    one->securing = true;
-    if (one->conn && !conn_tls_accept(one->conn, one->listener->tls, one->tls_handshake_us)) {
-        conn_close(&one->conn, CONN_END_NOW);
-        session_gone(one->session);
-    }
-}
-
 static void op_resume(void *ctx)
 {
     struct relay *one = ctx;
@@ -133,32 +123,40 @@ static bool introduce(const struct relay *one, struct buf *preface, struct upstr
     enum conf_identity identity = l->upstream ? l->upstream->identity : CONF_IDENTITY_NONE;
     struct preface_client client = {one->conn, front_header(one->front), span_of(one->id)};
     bool printed = preface_print(identity, &client, preface);
-    *caller_r = (struct upstream_caller){.preface = buf_span(preface)};
+    *caller_r = (struct upstream_caller){.preface = buf_span(preface), .tls_name = conn_tls_sni(one->conn)};
     if (conf_source_is_client(l, one->way.destination != NULL))
         caller_r->source.ip_n = conn_peer_ip(one->conn, caller_r->source.ip);
     return printed;
 }
 
-static void op_upstream_get(void *ctx, bool fresh)
+void relay_dial(struct relay *one, unsigned wish, void (*got)(void *arg, struct upleg *leg, const char *why))
 {
-    struct relay *one = ctx;
-    bool in_tls = (one->conn && conn_tls_info(one->conn).version) || front_tls(one->front).n;
-    bool mirrored = one->listener->policy.mirror_tls && in_tls;
-    unsigned wish = (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY);
     struct buf preface = {0};
     struct upstream_caller caller;
     struct upstream_wait *w = NULL;
     runtime_unref(&one->leg_runtime);
     one->leg_runtime = runtime_ref(one->runtime);
     if (!one->conn)
-        got_leg(one, NULL, "the client is gone");
+        got(one, NULL, "the client is gone");
     else if (!introduce(one, &preface, &caller))
-        got_leg(one, NULL, "no memory for a connection");
+        got(one, NULL, "no memory for a connection");
     else
-        w = upstream_get(relay_upstream(one), wish, &caller, got_leg, one);
+        w = upstream_get(relay_upstream(one), wish, &caller, got, one);
     buf_free(&preface);
     if (w)
         one->wait = w;
+}
+
+static void op_upstream_get(void *ctx, bool fresh)
+{
+    struct relay *one = ctx;
+    struct upleg *early = relay_take_early(one);
+    bool mirrored = one->listener->policy.mirror_tls && one->conn && conn_tls_info(one->conn).version;
+    if (early)
+        got_leg(one, early, NULL);
+    else
+        relay_dial(one, (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY),
+                   got_leg);
 }
 
 static void op_upstream_cancel(void *ctx)
@@ -253,7 +251,9 @@ const struct session_ops relay_session_ops = {
     .send = op_send,
     .full = op_full,
     .tls_allowed = op_tls_allowed,
-    .start_tls = op_start_tls,
+    .start_tls = relay_start_tls,
+    .present_tls = relay_present_tls,
+    .pass = relay_pass,
     .resume = op_resume,
     .close = op_close,
     .identified = op_identified,

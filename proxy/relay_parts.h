@@ -3,7 +3,8 @@
  *
  *   relay.c        all of a worker's, and the life of one
  *   relay_enter.c  a client comes in, and its connection
- *   relay_ops.c    what its session asks for */
+ *   relay_ops.c    what its session asks for
+ *   relay_tls.c    TLS with its client */
 #ifndef PROXY_RELAY_PARTS_H
 #define PROXY_RELAY_PARTS_H
 
@@ -12,6 +13,7 @@
 #include "proxy/front.h"
 #include "proxy/intercept.h"
 #include "proxy/relay.h"
+#include "proxy/tunnel.h"
 
 struct relay {
     struct relay *next, **prev;
@@ -24,7 +26,9 @@ struct relay {
     struct runtime *leg_runtime; /* of the wait, or the leg and what the log says of it */
     char id[40];                 /* of its session */
     struct intercept way;
-    struct upleg *leg; /* while the session has it */
+    struct upleg *leg;     /* while the session has it */
+    struct upleg *early;   /* before there is a session, whose first one it will be */
+    struct tunnel *tunnel; /* the session is over, and its client and server talk to each other */
     struct admission_pass pass;
     struct upstream_wait *wait;
     struct span leg_address; /* of the last leg */
@@ -47,7 +51,7 @@ struct relays {
     uint64_t serial;
     bool draining;
     size_t counters[SESSION_COUNTERS];
-    size_t count_sessions;
+    size_t count_sessions, count_tunnels;
 };
 
 extern const struct session_ops relay_session_ops;
@@ -59,6 +63,18 @@ void relay_bury(void *relay); /* for the end of the turn */
 /* Ends a relay that never got a session. */
 void relay_give_up(struct relay *one, enum conn_end how);
 void relay_begin_session(struct relay *one);
+/* What the session asks for, in relay_tls.c. */
+void relay_start_tls(void *ctx);
+void relay_present_tls(void *ctx);
+void relay_pass(void *ctx, struct upleg *leg);
+/* The client's handshake waits for the certificate of its server. */
+void relay_tls_asks(struct relay *one);
+/* The leg that it was got over, before there was a session; NULL: there was none, or it is lost. */
+struct upleg *relay_take_early(struct relay *one);
+/* A line in the log for a connection that came to nothing. */
+void relay_log_refused(const struct relay *one, const char *why);
+/* Asks for a leg in the client's name: `got` as upstream_get says. */
+void relay_dial(struct relay *one, unsigned wish, void (*got)(void *arg, struct upleg *leg, const char *why));
 /* Where its mail goes. */
 struct upstream *relay_upstream(const struct relay *one);
 

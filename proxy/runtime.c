@@ -136,9 +136,11 @@ static const struct tls_pair *pair_of(const struct build *b, const struct conf_c
     return pair && pair->name ? pair : NULL;
 }
 
-static struct tls_client *upstream_tls(struct build *b, const struct conf_upstream *conf)
+/* `judge`: whatever comes out, the handshake goes on; for who shows copies of what servers show. */
+static struct tls_client *upstream_tls(struct build *b, const struct conf_upstream *conf, bool judge)
 {
     struct tls_client_options o = {.verify = conf->verify,
+                                   .judge = judge && !conf->verify,
                                    .ca_name = conf->verify_ca,
                                    .pins = (const unsigned char(*)[TLS_PIN])conf->pins,
                                    .pin_n = conf->pin_count,
@@ -170,7 +172,7 @@ static void build_upstreams(struct build *b)
         struct runtime_upstream *u = &b->r->upstreams[i];
         const struct conf_upstream *c = &conf->upstreams[i];
         if (c->tls != CONF_UP_NONE)
-            u->tls = upstream_tls(b, c);
+            u->tls = upstream_tls(b, c, false);
         if (!env.loop || (c->tls != CONF_UP_NONE && !u->tls))
             continue;
         u->set = upstream_create(&env, c, &conf->timeouts, u->tls);
@@ -246,7 +248,7 @@ static struct tls_server *listener_tls(struct build *b, const struct conf_listen
                                         [CONF_ASK_REQUIRE] = TLS_ASK_REQUIRE};
     struct tls_pair *pairs = arena_alloc(b->host->arena, (c->certificate_count + 1) * sizeof *pairs);
     struct tls_server_options o = {.pairs = pairs,
-                                   .pair_n = c->certificate_count,
+                                   .pair_n = c->mint ? 0 : c->certificate_count,
                                    .context = span_of(c->name),
                                    .keys = &b->env->tickets,
                                    .floor = floors[c->tls_min],
@@ -254,7 +256,9 @@ static struct tls_server *listener_tls(struct build *b, const struct conf_listen
                                    .client_ca_name = c->client_ca};
     if (!pairs)
         return NULL;
-    for (size_t i = 0; i < c->certificate_count; i++) {
+    if (c->mint && !(o.mint = pair_of(b, c->mint)))
+        return NULL;
+    for (size_t i = 0; i < o.pair_n; i++) {
         const struct tls_pair *pair = pair_of(b, c->certificates[i]);
         if (!pair)
             return NULL;
@@ -325,6 +329,7 @@ static struct session_policy policy_of(struct runtime *r, const struct conf_list
         .limits = limits_of(r->conf),
         .offer_starttls = c->tls != CONF_TLS_NONE && c->tls != CONF_TLS_IMPLICIT,
         .mirror_tls = c->tls == CONF_TLS_MIRROR,
+        .pass_tls = c->tls == CONF_TLS_PASS,
         .require_tls = c->tls == CONF_TLS_REQUIRED,
         .identity = identity_of(c),
         .offer_chunking = c->chunking,
@@ -348,10 +353,10 @@ static void build_interception(struct build *b, struct runtime_listener *l)
     const struct conf_listener *c = l->conf;
     struct upstream_env env = upstream_env_of(b);
     l->toward = destination_settings(c);
-    if (c->upstream)
+    if (c->upstream && !c->mint)
         l->toward_tls = tls_client_ref(b->r->upstreams[c->upstream - b->r->conf->upstreams].tls);
     else
-        l->toward_tls = upstream_tls(b, &l->toward);
+        l->toward_tls = upstream_tls(b, &l->toward, c->mint != NULL);
     l->intercepted = policy_of(b->r, c);
     l->intercepted.eager = l->intercepted.relay_greeting = true;
     if (!env.loop || (l->toward.tls != CONF_UP_NONE && !l->toward_tls))
@@ -379,9 +384,11 @@ static void build_listeners(struct build *b)
         const struct conf_listener *c = &conf->listeners[i];
         struct runtime_listener *l = &b->r->listeners[i];
         l->conf = c;
-        l->tls = c->tls == CONF_TLS_NONE ? NULL : listener_tls(b, c);
+        l->tls = c->tls == CONF_TLS_NONE || c->tls == CONF_TLS_PASS ? NULL : listener_tls(b, c);
         l->upstream = c->upstream ? b->r->upstreams[c->upstream - conf->upstreams].set : NULL;
         l->policy = policy_of(b->r, c);
+        if (c->mint || c->tls == CONF_TLS_PASS) /* that is between clients and the servers that they mean */
+            l->policy.offer_starttls = false;
         check_borrowing(b, c);
         if (c->intercept)
             build_interception(b, l);

@@ -192,7 +192,7 @@ static bool try_another(struct up_line *l)
     const struct conf_address *server = plain ? l->server : server_after(u, l->server);
     if (tries >= u->conf->server_count)
         return false;
-    struct upstream_caller caller = {buf_span(&l->preface), l->source};
+    struct upstream_caller caller = {buf_span(&l->preface), l->source, l->tls_name};
     struct up_line *n = line_create(u, server, l->probe, tries, plain, &caller);
     if (!n)
         return false;

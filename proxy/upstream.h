@@ -47,6 +47,9 @@ enum upstream_wish {  /* bits */
 struct upstream_caller {
     struct span preface;    /* goes out before the first byte of TLS or SMTP: a PROXY header */
     struct endpoint source; /* the server sees this address; ip_n 0: one of this host */
+    /* The name that its client asked for in TLS, to be asked for here; NULL: none. Of itself it makes no
+     * connection a new one. */
+    const char *tls_name;
 };
 /* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL
  * is returned). */
@@ -57,6 +60,12 @@ void upstream_cancel(struct upstream_wait **w);
 bool upstream_dials_from(const struct upstream *u, struct span peer_text);
 /* A leg comes back: kept when it is clean, closed otherwise. */
 void upstream_put(struct upleg *leg);
+/* Its connection, for good; the leg dies. NULL: it is gone. */
+MUST_CHECK struct conn *upstream_take_conn(struct upleg *leg);
+/* When TLS begins over it: this name is asked for (caller.tls_name). */
+void upstream_leg_ask_for(struct upleg *leg, const char *tls_name);
+/* What its server has shown in TLS; a reference. NULL: nothing, or no memory. */
+MUST_CHECK struct tls_shown *upstream_leg_shown(const struct upleg *leg);
 /* "127.0.0.1:25" and the TLS of a leg, for the log. */
 struct span upstream_leg_address(const struct upleg *leg);
 struct tls_info upstream_leg_tls(const struct upleg *leg);

@@ -31,6 +31,7 @@ static void bury_line(void *arg)
         l->next->prev = l->prev;
     upleg_destroy(&l->leg);
     buf_free(&l->preface);
+    free(l->tls_name);
     free(l);
     upstream_line_gone(u);
 }
@@ -80,6 +81,7 @@ struct up_line *upstream_line_create(struct upstream *u, const struct conf_addre
     l->up = u;
     l->server = server;
     l->source = caller->source;
+    l->tls_name = caller->tls_name ? strdup(caller->tls_name) : NULL;
     l->role = LINE_COMING;
     l->plain = plain;
     l->next = u->lines;
@@ -102,6 +104,29 @@ struct up_line *upstream_line_of(const struct upleg *leg)
 struct span upstream_leg_address(const struct upleg *leg)
 {
     return span_of(upstream_line_of(leg)->server->text);
+}
+
+/* Without memory for it no name is asked for, and the server shows what it shows to anybody. */
+void upstream_leg_ask_for(struct upleg *leg, const char *tls_name)
+{
+    struct up_line *l = upstream_line_of(leg);
+    free(l->tls_name);
+    l->tls_name = tls_name ? strdup(tls_name) : NULL;
+}
+
+struct tls_shown *upstream_leg_shown(const struct upleg *leg)
+{
+    const struct up_line *l = upstream_line_of(leg);
+    return l->conn ? conn_tls_shown(l->conn) : NULL;
+}
+
+struct conn *upstream_take_conn(struct upleg *leg)
+{
+    struct up_line *l = upstream_line_of(leg);
+    struct conn *c = l->conn;
+    l->conn = NULL;
+    upleg_abort(leg, false);
+    return c;
 }
 
 struct tls_info upstream_leg_tls(const struct upleg *leg)
@@ -127,7 +152,9 @@ static bool line_full(void *ctx)
 static void line_start_tls(void *ctx)
 {
     struct up_line *l = ctx;
-    const char *name = l->up->conf->verify_name ? l->up->conf->verify_name : l->server->host;
+    const char *name = l->up->conf->verify_name ? l->up->conf->verify_name
+                       : l->tls_name            ? l->tls_name
+                                                : l->server->host;
     if (!l->conn || !tls_of_line(l) ||
         !conn_tls_connect(l->conn, tls_of_line(l), name, NULL, l->up->handshake_us))
         upleg_lost(l->leg, "TLS could not be started");

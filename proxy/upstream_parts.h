@@ -25,6 +25,7 @@ struct up_line {
     struct upstream *up;
     struct conn *conn;
     struct buf preface;     /* goes out first */
+    char *tls_name;         /* the client asked for it; NULL: none */
     struct endpoint source; /* whom the server sees; ip_n 0: this host */
     struct upleg *leg;
     struct upstream_wait *wait;

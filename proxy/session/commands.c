@@ -61,21 +61,12 @@ void session_refuse_greeting(struct session *s, enum own_reply r)
     session_over(s, SESSION_CLOSE_FLUSH, "refused at the greeting");
 }
 
-static bool upstream_offer(const struct session *s, struct ehlo *offer_r)
+bool session_upstream_offer(const struct session *s, struct ehlo *offer_r)
 {
     if (!s->leg)
         return s->ops->offer(s->ctx, offer_r) == SESSION_OFFER_KNOWN;
     *offer_r = *upleg_offer(s->leg);
     return true;
-}
-
-/* Is TLS to be had here? Where it is mirrored, that is the upstream's to say. */
-static bool offers_tls(const struct session *s)
-{
-    struct ehlo upstream;
-    if (!s->policy->mirror_tls)
-        return s->policy->offer_starttls;
-    return s->policy->offer_starttls && upstream_offer(s, &upstream) && (upstream.caps & CAP_STARTTLS);
 }
 
 /* The offer that EHLO will be made from; false: there is none (yet). */
@@ -87,9 +78,9 @@ bool session_refresh_offer(struct session *s)
                                .deny = query_denied(s->policy),
                                .max_size = l->message_bytes,
                                .limits = {[EHLO_RCPTMAX] = l->recipients, [EHLO_MAILMAX] = l->transactions}};
-    if (!upstream_offer(s, &upstream))
+    if (!session_upstream_offer(s, &upstream))
         return false;
-    if (!s->in_tls && offers_tls(s))
+    if (starttls_offered(s))
         ours.own |= CAP_STARTTLS;
     if (s->policy->offer_chunking)
         ours.own |= CAP_CHUNKING;
@@ -354,44 +345,6 @@ static void proceed_help(struct session *s, struct cmd *c)
     answer_small(s, c, SAY_HELP);
 }
 
-static enum own_reply check_starttls(struct session *s, struct cmd *c)
-{
-    (void)c;
-    if (s->in_tls)
-        return SAY_TLS_ALREADY;
-    if (s->tx)
-        return SAY_NOT_IN_MAIL;
-    if (!offers_tls(s))
-        return SAY_TLS_UNAVAILABLE;
-    return s->ops->tls_allowed(s->ctx) ? SAY_NONE : SAY_TLS_TOO_MANY;
-}
-
-/* What was said in the clear is forgotten (RFC 3207 4.2), and so is the connection that believed it. */
-static void forget_client(struct session *s)
-{
-    tx_end(s);
-    if (s->view.user.n)
-        leg_end(s);
-    s->helo_done = false;
-    (void)!session_keep(&s->helo, &s->view.helo, SPAN_NONE); /* forgetting cannot fail */
-    (void)!session_keep(&s->user, &s->view.user, SPAN_NONE);
-}
-
-static void proceed_starttls(struct session *s, struct cmd *c)
-{
-    struct buf b = {0};
-    if (!own_reply_print(s, &b, SAY_TLS_READY)) {
-        cmd_answer(s, c, SAY_NO_MEMORY);
-        return;
-    }
-    forget_client(s);
-    session_send(s, buf_span(&b));
-    buf_free(&b);
-    s->mode = MODE_TLS;
-    c->state = CMD_DONE; /* with nothing more to say */
-    s->ops->start_tls(s->ctx);
-}
-
 static const struct verb_step steps[VERBS] = {
     [VERB_HELO] = {check_helo, PHASE_BIT(POSTERN_ON_HELO), proceed_helo},
     [VERB_EHLO] = {check_helo, PHASE_BIT(POSTERN_ON_HELO), proceed_helo},
@@ -406,7 +359,7 @@ static const struct verb_step steps[VERBS] = {
     [VERB_EXPN] = {query_check, 0, query_proceed},
     [VERB_ETRN] = {query_check, 0, query_proceed},
     [VERB_HELP] = {NULL, 0, proceed_help},
-    [VERB_STARTTLS] = {check_starttls, 0, proceed_starttls},
+    [VERB_STARTTLS] = {starttls_check, 0, starttls_proceed},
     [VERB_AUTH] = {auth_check, 0, auth_proceed},
     [VERB_XCLIENT] = {xclient_check, 0, xclient_proceed},
 };

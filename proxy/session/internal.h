@@ -13,6 +13,7 @@
  *   release.c      content to the upstream, to its last word
  *   recipients.c   that word, where each recipient has one of its own
  *   auth.c         the relayed AUTH exchange
+ *   starttls.c     STARTTLS, our own or the server's
  *   query.c        VRFY, EXPN, ETRN
  *   introduce.c    who the client is, said to the upstream
  *   xclient.c      and said to us, by a proxy in front
@@ -63,6 +64,7 @@ struct cmd {
     struct buf reply;
     bool receives; /* its content is wanted: DATA and BDAT */
     bool closes;   /* the connection ends after the reply */
+    bool passes;   /* what comes after it is no business of ours */
     size_t line_n;
     char line[]; /* the spans above point here */
 };
@@ -196,6 +198,7 @@ struct session {
 /* session.c */
 uint64_t session_now(const struct session *s);
 void session_over(struct session *s, enum session_close how, const char *why);
+void session_pass(struct session *s); /* the other end: client and leg are left to each other */
 void session_send(struct session *s, struct span bytes);
 MUST_CHECK bool session_keep(char **place, struct span *shown, struct span text);
 void session_error(struct session *s); /* counts one */
@@ -222,6 +225,8 @@ void cmd_begin(struct session *s, struct cmd *c);
 void cmd_proceed(struct session *s, struct cmd *c); /* its filters have nothing against it */
 void session_greet(struct session *s);
 void session_refuse_greeting(struct session *s, enum own_reply r);
+/* What the upstream offers, as far as is known. false: nothing is. */
+MUST_CHECK bool session_upstream_offer(const struct session *s, struct ehlo *offer_r);
 bool session_refresh_offer(struct session *s);
 void hello_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes);
 
@@ -294,6 +299,13 @@ void auth_line(struct session *s, struct span line);
 void auth_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes);
 void auth_give_up(struct session *s, enum own_reply r);
 void auth_end(struct session *s);
+
+/* starttls.c */
+bool starttls_offered(const struct session *s);
+enum own_reply starttls_check(struct session *s, struct cmd *c);
+void starttls_proceed(struct session *s, struct cmd *c);
+void starttls_reply(struct session *s, struct cmd *c, unsigned code, struct span bytes); /* the server's */
+void starttls_leg_secured(struct session *s);
 
 /* query.c */
 bool is_query(const struct cmd *c);

@@ -125,10 +125,10 @@ static bool print_command(struct buf *b, const struct cmd *c)
 static enum upleg_kind kind_of(const struct cmd *c)
 {
     static const enum upleg_kind kinds[VERBS] = {
-        [VERB_MAIL] = UPLEG_MAIL,  [VERB_RCPT] = UPLEG_RCPT,  [VERB_DATA] = UPLEG_DATA,
-        [VERB_VRFY] = UPLEG_QUERY, [VERB_EXPN] = UPLEG_QUERY, [VERB_ETRN] = UPLEG_QUERY,
-        [VERB_NOOP] = UPLEG_QUERY, [VERB_HELP] = UPLEG_QUERY, [VERB_RSET] = UPLEG_QUERY,
-        [VERB_QUIT] = UPLEG_QUIT};
+        [VERB_MAIL] = UPLEG_MAIL,  [VERB_RCPT] = UPLEG_RCPT,    [VERB_DATA] = UPLEG_DATA,
+        [VERB_VRFY] = UPLEG_QUERY, [VERB_EXPN] = UPLEG_QUERY,   [VERB_ETRN] = UPLEG_QUERY,
+        [VERB_NOOP] = UPLEG_QUERY, [VERB_HELP] = UPLEG_QUERY,   [VERB_RSET] = UPLEG_QUERY,
+        [VERB_QUIT] = UPLEG_QUIT,  [VERB_STARTTLS] = UPLEG_PASS};
     return kinds[c->command.verb];
 }
 
@@ -157,8 +157,9 @@ static void send_one(struct session *s, struct cmd *c)
 static void send_hello(struct session *s, struct cmd *c)
 {
     enum upleg_kind kind = c->command.verb == VERB_EHLO ? UPLEG_EHLO : UPLEG_HELO;
-    c->state = CMD_SENT;                                 /* its answer may come from inside the call */
-    bool in_clear = s->policy->mirror_tls && !s->in_tls; /* STARTTLS is for the client to say */
+    c->state = CMD_SENT; /* its answer may come from inside the call */
+    bool theirs = s->policy->mirror_tls || s->policy->pass_tls;
+    bool in_clear = theirs && !s->in_tls; /* STARTTLS is for the client to say */
     if (!upleg_hello(s->leg, kind, c->command.arg, in_clear, c))
         cmd_answer(s, c, SAY_NO_MEMORY);
 }
@@ -323,6 +324,8 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
         auth_reply(s, c, code, bytes);
     } else if (kind == UPLEG_EHLO || kind == UPLEG_HELO) {
         hello_reply(s, c, code, bytes);
+    } else if (kind == UPLEG_PASS) {
+        starttls_reply(s, c, code, bytes);
     } else if (kind == UPLEG_QUERY) {
         query_reply(s, c, bytes);
     } else if (kind == UPLEG_QUIT) {
@@ -486,8 +489,14 @@ static void on_ready(void *ctx, struct upleg *u)
     go_on(s);
 }
 
+static void on_secured(void *ctx, struct upleg *u)
+{
+    (void)u;
+    starttls_leg_secured(ctx);
+}
+
 static const struct upleg_user leg_user = {
-    .ready = on_ready, .reply = on_reply, .drained = on_drained, .lost = on_lost};
+    .ready = on_ready, .reply = on_reply, .secured = on_secured, .drained = on_drained, .lost = on_lost};
 
 static void no_leg(struct session *s, const char *why)
 {

@@ -115,11 +115,15 @@ static void flush_replies(struct session *s)
         count_junk(s, c);
         (void)too_many_errors(s, c);
         session_send(s, buf_span(&c->reply));
-        bool closes = c->closes;
+        bool closes = c->closes, passes = c->passes && s->leg;
         if (!c->next && verb_info(c->command.verb)->flags & VERB_IS_SYNC)
             s->turn_over = false; /* else it is the turn of a command behind this one that counts */
         pop_first(s);
         s->idle_since_us = session_now(s);
+        if (passes) {
+            session_pass(s);
+            return;
+        }
         if (closes) {
             session_over(s, SESSION_CLOSE_FLUSH, "closed after a reply");
             return;

@@ -236,7 +236,23 @@ void session_start(struct session *s)
         session_run(s);
 }
 
-/* The one end of a session. */
+static void let_go(struct session *s)
+{
+    s->mode = MODE_OVER;
+    chain_run_destroy(&s->run);
+    s->ops->timer(s->ctx, 0);
+}
+
+void session_pass(struct session *s)
+{
+    struct upleg *u = s->leg;
+    s->leg = NULL;
+    upleg_use(u, NULL, NULL);
+    let_go(s);
+    s->ops->pass(s->ctx, u);
+}
+
+/* The one end of a session that postern has a part in. */
 void session_over(struct session *s, enum session_close how, const char *why)
 {
     if (s->mode == MODE_OVER)
@@ -252,9 +268,7 @@ void session_over(struct session *s, enum session_close how, const char *why)
         s->ops->upstream_cancel(s->ctx);
     s->leg_asked = false;
     leg_end(s);
-    s->mode = MODE_OVER;
-    chain_run_destroy(&s->run);
-    s->ops->timer(s->ctx, 0);
+    let_go(s);
     s->ops->close(s->ctx, how, why);
 }
 

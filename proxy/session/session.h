@@ -55,6 +55,7 @@ struct session_policy {
     bool offer_starttls, require_tls; /* this listener has a certificate / insists */
     bool mirror_tls; /* STARTTLS is offered where the upstream offers it; a client in TLS has its mail there
                         too */
+    bool pass_tls;   /* STARTTLS is offered where the upstream offers it, and what follows it is not ours */
     bool offer_chunking;
     bool auth_needs_tls, enforce_sync, normalize_newlines, eager;
     struct networks lenient_sync, normalize_for; /* clients to whom the two in the middle do not apply */
@@ -121,10 +122,15 @@ struct session_ops {
     bool (*full)(void *ctx);        /* output above its high mark: session_drained will come */
     bool (*tls_allowed)(void *ctx); /* may this client begin TLS now? */
     void (*start_tls)(void *ctx);   /* session_secured or session_gone follows */
-    void (*resume)(void *ctx);      /* bytes that session_feed left can come again */
+    void (*present_tls)(
+        void *ctx);            /* after session_tls_asks: the leg is in TLS, show what its server showed */
+    void (*resume)(void *ctx); /* bytes that session_feed left can come again */
     /* The session is over: nothing more will be called, and the owner destroys it when no call of it is on
      * the stack. */
     void (*close)(void *ctx, enum session_close how, const char *why);
+    /* The session is over as by `close`, but what client and server send from now on goes from one to the
+     * other as it is: they begin TLS with each other. The leg is handed back, with nobody using it. */
+    void (*pass)(void *ctx, struct upleg *u);
     /* By XCLIENT: the client is another from now on, and may have reached another address. ip_n 0: not known
      * who, or nothing said of it. Returns what it is told when there is no room for it; empty: there is. */
     struct span (*identified)(void *ctx, const struct identity_end *client,
@@ -166,6 +172,9 @@ void session_destroy(struct session **s); /* also without close having been call
 
 void session_start(struct session *s);                             /* connect filters, then the greeting */
 MUST_CHECK size_t session_feed(struct session *s, struct span in); /* how much was taken */
+/* start_tls was called, and the client's certificate depends on the server's: present_tls follows, or close.
+ */
+void session_tls_asks(struct session *s);
 void session_secured(struct session *s, struct span tls_version);
 void session_drained(struct session *s);
 void session_timeout(struct session *s);

@@ -24,6 +24,7 @@ static const struct kind_rule {
     [UPLEG_EHLO] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_HELO] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_STARTTLS] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
+    [UPLEG_PASS] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_MAIL] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_RCPT] = {FINAL_CLASSES, offsetof(struct upleg_config, command_us)},
     [UPLEG_DATA] = {CLASS(3) | CLASS(4) | CLASS(5), offsetof(struct upleg_config, data_us)},

@@ -39,6 +39,7 @@ enum upleg_kind { /* of a command, for timeouts and for which replies it may hav
                   UPLEG_EHLO,
                   UPLEG_HELO,
                   UPLEG_STARTTLS,
+                  UPLEG_PASS, /* STARTTLS of the user's client: after a 220 the leg has nothing more to say */
                   UPLEG_MAIL,
                   UPLEG_RCPT,
                   UPLEG_DATA,  /* 354 expected */
@@ -77,11 +78,12 @@ struct upleg_ops {
 };
 
 /* Who uses the leg now. After `lost` it is dead: its user lets go of it. `ready` is needed only by who waits
- * for it, `drained` only by who sends content. */
+ * for it, `drained` only by who sends content, `secured` only by who asked for it. */
 struct upleg_user {
     void (*ready)(void *ctx, struct upleg *u); /* READY for the first time */
     void (*reply)(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag, unsigned code,
                   struct span bytes);
+    void (*secured)(void *ctx, struct upleg *u); /* after upleg_secure: the leg is in TLS, and READY */
     void (*drained)(void *ctx, struct upleg *u);
     /* why: a phrase for the log. code and bytes: a reply that came with it (a 421, an early refusal), or 0.
      */
@@ -134,6 +136,10 @@ MUST_CHECK bool upleg_chunk(struct upleg *u, struct span bytes, enum upleg_kind 
                             void *tag);
 /* The reply that is being told says that so many UPLEG_FINAL follow. */
 MUST_CHECK bool upleg_expect(struct upleg *u, size_t replies, void *tag);
+/* TLS now, though nobody has to say EHLO: its user does, when its client has said it again. `secured` or
+ * `lost` follows, also where the server refuses. Only while no reply is owed. false: no memory, or it cannot
+ * be. */
+MUST_CHECK bool upleg_secure(struct upleg *u);
 /* The server greeted anew, after it was told of a client: EHLO by the client's name, and `ready` follows. */
 void upleg_hello_again(struct upleg *u, struct span name);
 bool upleg_lmtp(const struct upleg *u);

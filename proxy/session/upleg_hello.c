@@ -142,6 +142,8 @@ static void after_starttls(struct upleg *u, unsigned code, struct span bytes)
     if (code / 100 == 2) {
         u->state = AT_TLS;
         u->ops->start_tls(u->ops_ctx);
+    } else if (u->secures) {
+        upleg_die(u, false, "the server refuses the STARTTLS that it offers", code, bytes);
     } else if (u->config->tls == UPLEG_REQUIRED) {
         upleg_die(u, false, "the server refuses STARTTLS, which is required", code, bytes);
     } else if (u->config->relay) {
@@ -176,7 +178,14 @@ void upleg_secured(struct upleg *u)
     if (u->state != AT_TLS)
         return;
     u->in_tls = true;
-    say_hello(u, UPLEG_EHLO);
+    if (!u->secures) {
+        say_hello(u, UPLEG_EHLO);
+        return;
+    }
+    u->secures = false;
+    u->state = AT_READY;
+    if (u->user && u->user->secured)
+        u->user->secured(u->user_ctx, u);
 }
 
 /* ---- the user's calls ---- */
@@ -195,6 +204,16 @@ unsigned upleg_greeting(const struct upleg *u, struct span *bytes_r)
 {
     *bytes_r = buf_span(&u->greeting);
     return u->greeting_code;
+}
+
+bool upleg_secure(struct upleg *u)
+{
+    if (u->state != AT_READY || u->content || u->in_tls || u->owed_count)
+        return false;
+    u->secures = true;
+    u->state = AT_STARTTLS;
+    say(u, UPLEG_STARTTLS, "STARTTLS", "");
+    return u->state == AT_STARTTLS;
 }
 
 /* TLS needs EHLO, so a client that says HELO goes on in the clear, or not at all. */

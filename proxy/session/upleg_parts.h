@@ -39,6 +39,7 @@ struct upleg {
     bool named; /* EHLO says `name` also without config.relay */
     void *hello_tag;
     bool tls_refused, in_clear;
+    bool secures; /* STARTTLS is the user's wish: nobody waits for an EHLO behind it */
     bool in_tls, securing;
     enum upleg_end end;
     size_t answerable; /* of the replies owed, by the bytes that are being fed */

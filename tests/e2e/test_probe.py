@@ -44,7 +44,7 @@ class Offers(Probe):
         pin = certificates().pin(certificates().good)
         for line in (r"address +127\.0\.0\.1:\d+, from 127\.0\.0\.1", "greeting +220 mx.example.org .*", "SIZE +104857600",
                      "STARTTLS +works", "version +TLSv1.3", "names +mail.example.org localhost .*",
-                     "issuer +CN=postern test CA", "verified +not by the system's authorities: .+", f"pin +{pin}",
+                     "issuer +CN=postern test ca", "verified +not by the system's authorities: .+", f"pin +{pin}",
                      "in clear +PLAIN LOGIN", "in TLS +PLAIN LOGIN", "XCLIENT +not offered", "XFORWARD +not offered",
                      "PROXY version 2 +not expected", "PROXY version 1 +not expected"):
             self.assertRegex(report, f"(?m)^  {line}$")

@@ -33,7 +33,7 @@ class Certificates:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.ca = self._authority()
+        self.ca = self.authority("ca")
         self.good = self.server("good", self.SAN)
         self.second = self.server("second", "DNS:other.example.org")
         self.wrong_name = self.server("wrong_name", "DNS:elsewhere.example.net")
@@ -47,9 +47,9 @@ class Certificates:
         openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path)
         return path
 
-    def _authority(self):
-        key, path = self._key("ca"), str(self.folder / "ca.pem")
-        openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-subj", "/CN=postern test CA", "-out", path)
+    def authority(self, name):
+        key, path = self._key(name), str(self.folder / f"{name}.pem")
+        openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-subj", f"/CN=postern test {name}", "-out", path)
         return Pair(path, key)
 
     def _request(self, name, key):

@@ -41,7 +41,8 @@ struct world {
     bool client_full;    /* the client does not read */
     size_t identified_n; /* octets of the address that XCLIENT gave; its port */
     uint16_t identified_port;
-    unsigned connects, reports, releases;
+    unsigned connects, reports, releases, presented;
+    bool passed; /* client and server were left to each other */
     char verdict[32], stage[32], note[120];
     unsigned code;
     uint64_t counters[SESSION_COUNTERS];
@@ -307,7 +308,26 @@ static void world_released(void *ctx, const struct txview *view)
     w->releases++;
 }
 
+/* The daemon's business: here the client is shown what it is shown. */
+static void world_present_tls(void *ctx)
+{
+    struct world *w = ctx;
+    w->presented++;
+}
+
+/* What the two say to each other from now on is not looked at. */
+static void world_pass(void *ctx, struct upleg *u)
+{
+    struct world *w = ctx;
+    w->passed = true;
+    w->leg_with_session = false;
+    upleg_abort(u, false);
+    world_close(ctx, SESSION_CLOSE_FLUSH, "passed");
+}
+
 static const struct session_ops world_ops = {
+    .present_tls = world_present_tls,
+    .pass = world_pass,
     .released = world_released,
     .send = world_send,
     .full = world_full,
