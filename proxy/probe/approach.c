@@ -77,7 +77,7 @@ static void note_offer(struct facts_offer *offer, struct span reply)
 /* A client that nobody is, on its way to where the connection goes. */
 static struct proxy_header header_of(const struct conn *c)
 {
-    struct proxy_header h = {0};
+    struct proxy_header h = {.unique_id = SPAN_LIT("postern-probe")}; /* the daemon says its session's */
     h.to.ip_n = h.from.ip_n = conn_peer_ip(c, h.to.ip);
     h.to.port = conn_peer_port(c);
     h.from.port = NOBODY_PORT;

@@ -56,7 +56,9 @@ static bool put_server(const struct facts *f, struct buf *out)
                 out, INDENT,
                 SPAN_LIT("The server says nothing before a PROXY header: all that follows was asked behind "
                          "one, as a client from a documentation address."))) &&
-           (!*f->error || row(out, "no more, because", f->error));
+           (!*f->error || row(out, f->smtp ? "no more, because" : "failed", f->error)) &&
+           (!*f->server || f->smtp || f->tls.implicit ||
+            paragraph(out, INDENT, SPAN_LIT("If it speaks TLS from the first byte: --tls implicit.")));
 }
 
 /* ---- offers ---- */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The manual says what the tables say: every reply of postern's own, every timer, every limit, with its default."""
+"""The manual says what the tables say: every reply of postern's own, every timer, every limit with its default, every option."""
 import pathlib
 import re
 import subprocess
@@ -7,6 +7,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "deploy" / "man" / "postern-smtp.7"
+PROGRAM_PAGE = ROOT / "deploy" / "man" / "postern.1"
+OPTION = re.compile(r"^    \{'(.|\\0)', \"([a-z]+)\",", re.M)
 REPLY = re.compile(r'^REPLY\(\w+, (\d+), "([^"]*)", "([^"]*)",', re.M)
 SETTING = re.compile(r'^(?:LIMIT\((\w+), \w+, \w+|TIMEOUT\((\w+)), "([^"]*)"', re.M)
 LITERAL = re.compile(r'"((?:421|554) [45]\.\d\.\d [^"]*?)(?:\\r\\n)?"(?:\s*"([^"]*?)\\r\\n")?')
@@ -54,9 +56,19 @@ class Manual(unittest.TestCase):
             with self.subTest(limit or timer):
                 self.assertTrue(f".It Cm {limit or timer} Pq {default}\n" in self.source, f"not there with default {default}")
 
-    def test_the_page_is_well_formed(self):
-        done = subprocess.run(["man", "--warnings", "-E", "ascii", "-l", str(PAGE)], capture_output=True, text=True, check=True)
-        self.assertEqual(done.stderr, "")
+    def test_every_option_of_the_program(self):
+        options = table("proxy/main.c", OPTION)
+        page = PROGRAM_PAGE.read_text()
+        self.assertGreaterEqual(len(options), 9)
+        for letter, word in options:
+            with self.subTest(word):
+                self.assertRegex(page, rf"(?m)^\.It Fl {letter} , -{word}\b" if len(letter) == 1 else rf"(?m)^\.It Fl -{word}\b")
+        self.assertEqual(len(re.findall(r"^\.It Fl ", page, re.M)), len(options))
+
+    def test_the_pages_are_well_formed(self):
+        for page in (PAGE, PROGRAM_PAGE):
+            done = subprocess.run(["man", "--warnings", "-E", "ascii", "-l", str(page)], capture_output=True, text=True, check=True)
+            self.assertEqual(done.stderr, "", page)
 
 
 if __name__ == "__main__":

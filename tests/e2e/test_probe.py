@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`postern --probe` in front of the sink, and of servers that are slow, hostile, or no mail servers."""
 import json
+import os
 import re
 import threading
 import time
 import unittest
+import unittest.mock
 
 from tests.support import net
 from tests.support.case import Case, certificates
@@ -89,6 +91,19 @@ class Offers(Probe):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             shown = run("-T", "-c", str(path)).stdout
             self.assertIn(certificates().pin(certificates().good), shown)
+
+    def test_a_certificate_that_the_system_trusts(self):
+        certs = certificates()
+        cases = ((certs.good, True, True, "verify: { name: localhost }"),
+                 (certs.wrong_name, True, False, "verify: { name: elsewhere.example.net }"),
+                 (certs.expired, False, False, f'verify: {{ pin: "{certs.pin(certs.expired)}" }}'))
+        with unittest.mock.patch.dict(os.environ, SSL_CERT_FILE=certs.ca.certificate):
+            for pair, verified, named, verify in cases:
+                with self.subTest(verify):
+                    facts = self.facts(self.tls_sink(pair).port, host="localhost")
+                    shown = facts["tls"]["certificate"]
+                    self.assertEqual((shown["verified"], shown["names_host"]), (verified, named), shown)
+                    self.assertIn(verify, facts["upstream"])
 
     def test_names_and_addresses(self):
         sink = self.sink()
@@ -218,6 +233,10 @@ class NoMailServer(Probe):
         facts = self.failed(lambda s, _: wait_for_end(s))
         self.assertFalse(facts["smtp"])
         self.assertIn("says nothing", facts["error"])
+
+    def test_one_that_waits_for_tls(self):
+        report = self.probe(f"127.0.0.1:{self.tls_sink().tls_port}", code=1)
+        self.assertIn("--tls implicit", report)
 
     def test_one_that_closes(self):
         self.assertIn("closed", self.failed(lambda s, _: None)["error"])

@@ -7,6 +7,7 @@ import unittest
 
 from tests.support import net
 from tests.support.case import Case, certificates
+from tests.support.client import Smtp
 from tests.support.daemon import run
 from tests.support.mta import Postfix
 from tests.support.servers import dovecot_server, exim_server, opensmtpd_server
@@ -47,6 +48,16 @@ class Probe(Case):
         self.assertIn(f"identity: {way}", facts["upstream"])
         return facts
 
+    def behind_postern(self, facts, address):
+        """A message of that client, through a postern with the block that the probe has printed."""
+        said = dict(re.findall(r"^    (\w+): (.+)$", facts["upstream"], re.M))
+        pin = re.fullmatch(r'\{ pin: "([0-9a-f]{64})" \}', said["verify"])[1]
+        upstream = {"servers": json.loads(said["servers"]), "tls": said["tls"], "identity": said["identity"], "verify": {"pin": [pin]}}
+        p = self.postern(upstream["servers"][0].rpartition(":")[2], upstreams={"mta": upstream})
+        client = self.stack.enter_context(Smtp(p.port, source=(address, 0)))
+        client.hello("c.example.net")
+        self.assertEqual(client.message().code, 250)
+
 
 class WithPostfix(Probe):
     def setUp(self):
@@ -81,6 +92,8 @@ class WithPostfix(Probe):
         self.paste("main.cf", self.lines(facts, "Postfix", "xclient"))
         facts = self.works(self.mta.plain, "xclient")
         self.assertEqual(facts["identity"]["xforward"]["outcome"], "works")
+        self.behind_postern(facts, "127.0.0.9")
+        self.assertIn("client=unknown[127.0.0.9]", self.mta.log())
         self.assertEqual([a["way"] for a in facts["advice"] if a["server"] == "Postfix"], ["proxy"])
 
     def test_proxy(self):
@@ -89,6 +102,8 @@ class WithPostfix(Probe):
         facts = self.works(self.mta.plain + 10000, "proxy-v2")
         self.assertEqual(facts["tls"]["state"], "works")
         self.assertIn("[192.0.2.1]", self.mta.log())
+        self.behind_postern(facts, "127.0.0.8")
+        self.assertIn("client=unknown[127.0.0.8]", self.mta.log())
         self.assertEqual(self.facts(self.mta.plain)["identity"]["proxy-v2"]["outcome"], "not-expected")
 
     def test_software_without_its_name(self):
