@@ -24,8 +24,8 @@ static const struct {
     [REFUSE_NO_MEMORY] = {"421 4.3.0 No memory now; try again later\r\n", "no memory"},
 };
 
-static void log_refusal(const struct intercept *i, const struct runtime_listener *l,
-                        const struct conn *client, struct log *log, const char *note)
+void intercept_log(const struct intercept *i, const struct runtime_listener *l, const struct conn *client,
+                   struct log *log, const char *note)
 {
     char host[ENDPOINT_TEXT], text[ENDPOINT_TEXT] = "-";
     struct log_record r;
@@ -82,7 +82,7 @@ const char *intercept_find(struct intercept *i, struct runtime *r, const struct 
     else
         why = came_by_itself(l);
     if (why)
-        log_refusal(i, l, client, log, texts[why].note);
+        intercept_log(i, l, client, log, texts[why].note);
     return texts[why].reply;
 }
 

@@ -22,6 +22,9 @@ void intercept_look(struct intercept *i, const struct conf_listener *l, int fd);
 MUST_CHECK const char *intercept_find(struct intercept *i, struct runtime *r,
                                       const struct runtime_listener *l, const struct conn *client,
                                       struct log *log);
+/* One line: this client did not get to its server, and why. */
+void intercept_log(const struct intercept *i, const struct runtime_listener *l, const struct conn *client,
+                   struct log *log, const char *note);
 void intercept_release(struct intercept *i);
 
 #endif

@@ -102,6 +102,15 @@ static enum session_offer op_offer(void *ctx, struct ehlo *offer_r)
     return upstream_offer(relay_upstream(one), offer_r);
 }
 
+/* A named upstream that is down has its line in the log from upstream.c; what one client alone could not
+ * reach has none. */
+static void log_unreached(const struct relay *one, const char *why)
+{
+    const struct runtime_listener *l = one->listener;
+    if (one->conn && (one->way.destination || conf_source_is_client(l->conf, false)))
+        intercept_log(&one->way, l, one->conn, one->all->env.log, why);
+}
+
 static void got_leg(void *arg, struct upleg *leg, const char *why)
 {
     struct relay *one = arg;
@@ -111,6 +120,7 @@ static void got_leg(void *arg, struct upleg *leg, const char *why)
         one->leg_tls = upstream_leg_tls(leg);
         one->leg = leg;
     } else {
+        log_unreached(one, why);
         runtime_unref(&one->leg_runtime);
     }
     session_upstream(one->session, leg, why);

@@ -38,6 +38,19 @@ static void drop_attempt(struct conn *c)
     transport_close(&c->t, false);
 }
 
+static void fail_connecting(struct conn *c, const char *to, const char *why)
+{
+    const struct endpoint *e = &c->connector->source;
+    struct sockaddr_storage from;
+    char text[ADDRESS_TEXT] = "";
+    if (e->ip_n) {
+        from = address_from_ip(e->ip, e->ip_n, 0);
+        (void)address_text(&from, text);
+    }
+    struct span host = address_host(span_of(text));
+    transport_fail(&c->t, "connecting%s%.*s to %s: %s", host.n ? " from " : "", SPAN_FMT(host), to, why);
+}
+
 static void on_deadline(void *arg)
 {
     struct conn *c = arg;
@@ -46,7 +59,10 @@ static void on_deadline(void *arg)
         conn_fail(c, FAIL_NOW);
         return;
     }
-    transport_fail(&c->t, "connecting to %s: no answer in time", c->peer);
+    fail_connecting(c, c->peer,
+                    c->connector->source.ip_n
+                        ? "no answer in time (do answers to that address come back to this host?)"
+                        : "no answer in time");
     drop_attempt(c);
     conn_step(c, STEP_TURN);
 }
@@ -92,7 +108,7 @@ static bool attempt(struct conn *c)
         return false;
     }
     if (connect(fd, (const struct sockaddr *)a, address_length(a)) < 0 && errno != EINPROGRESS) {
-        transport_fail(&c->t, "connecting to %s: %s", text, strerror(errno));
+        fail_connecting(c, text, strerror(errno));
         (void)close(fd);
         return false;
     }
@@ -124,7 +140,7 @@ static bool attempt_failed(struct conn *c, int events)
         connected(c);
         return false;
     }
-    transport_fail(&c->t, "connecting to %s: %s", c->peer, strerror(error));
+    fail_connecting(c, c->peer, strerror(error));
     drop_attempt(c);
     return true;
 }
