@@ -107,11 +107,11 @@ static enum session_offer op_offer(void *ctx, struct ehlo *offer_r)
 static void log_unreached(const struct relay *one, const char *why)
 {
     const struct runtime_listener *l = one->listener;
-    if (one->conn && (one->way.destination || conf_source_is_client(l->conf, false)))
+    if (one->conn && (one->way.destination || l->policy.identity == SESSION_IDENTITY_CONNECTION))
         intercept_log(&one->way, l, one->conn, one->all->env.log, why);
 }
 
-static void got_leg(void *arg, struct upleg *leg, const char *why)
+static void got_leg(void *arg, struct upleg *leg, const char *why, unsigned code, struct span bytes)
 {
     struct relay *one = arg;
     one->wait = NULL;
@@ -123,23 +123,25 @@ static void got_leg(void *arg, struct upleg *leg, const char *why)
         log_unreached(one, why);
         runtime_unref(&one->leg_runtime);
     }
-    session_upstream(one->session, leg, why);
+    session_upstream(one->session, leg, why, code, bytes);
 }
 
 /* false: no memory. `preface` is what a PROXY header is printed to. */
-static bool introduce(const struct relay *one, struct buf *preface, struct upstream_caller *caller_r)
+static bool introduce(const struct relay *one, struct span helo, struct buf *preface,
+                      struct upstream_caller *caller_r)
 {
     const struct conf_listener *l = one->listener->conf;
     enum conf_identity identity = l->upstream ? l->upstream->identity : CONF_IDENTITY_NONE;
     struct preface_client client = {one->conn, front_header(one->front), span_of(one->id)};
     bool printed = preface_print(identity, &client, preface);
-    *caller_r = (struct upstream_caller){.preface = buf_span(preface), .tls_name = conn_tls_sni(one->conn)};
+    *caller_r = (struct upstream_caller){
+        .preface = buf_span(preface), .helo = helo, .tls_name = conn_tls_sni(one->conn)};
     if (conf_source_is_client(l, one->way.destination != NULL))
         caller_r->source.ip_n = conn_peer_ip(one->conn, caller_r->source.ip);
     return printed;
 }
 
-void relay_dial(struct relay *one, unsigned wish, void (*got)(void *arg, struct upleg *leg, const char *why))
+void relay_dial(struct relay *one, unsigned wish, struct span helo, upstream_got *got)
 {
     struct buf preface = {0};
     struct upstream_caller caller;
@@ -147,9 +149,9 @@ void relay_dial(struct relay *one, unsigned wish, void (*got)(void *arg, struct 
     runtime_unref(&one->leg_runtime);
     one->leg_runtime = runtime_ref(one->runtime);
     if (!one->conn)
-        got(one, NULL, "the client is gone");
-    else if (!introduce(one, &preface, &caller))
-        got(one, NULL, "no memory for a connection");
+        got(one, NULL, "the client is gone", 0, SPAN_NONE);
+    else if (!introduce(one, helo, &preface, &caller))
+        got(one, NULL, "no memory for a connection", 0, SPAN_NONE);
     else
         w = upstream_get(relay_upstream(one), wish, &caller, got, one);
     buf_free(&preface);
@@ -157,16 +159,17 @@ void relay_dial(struct relay *one, unsigned wish, void (*got)(void *arg, struct 
         one->wait = w;
 }
 
-static void op_upstream_get(void *ctx, bool fresh)
+static void op_upstream_get(void *ctx, bool fresh, struct span helo)
 {
     struct relay *one = ctx;
     struct upleg *early = relay_take_early(one);
-    bool mirrored = one->listener->policy.mirror_tls && one->conn && conn_tls_info(one->conn).version;
+    bool in_tls = (one->conn && conn_tls_info(one->conn).version) || front_tls(one->front).n;
+    bool mirrored = one->listener->policy.mirror_tls && in_tls;
     if (early)
-        got_leg(one, early, NULL);
+        got_leg(one, early, NULL, 0, SPAN_NONE);
     else
         relay_dial(one, (fresh ? UPSTREAM_FRESH : UPSTREAM_ANY) | (mirrored ? UPSTREAM_SECURE : UPSTREAM_ANY),
-                   got_leg);
+                   helo, got_leg);
 }
 
 static void op_upstream_cancel(void *ctx)

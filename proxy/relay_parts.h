@@ -74,7 +74,7 @@ struct upleg *relay_take_early(struct relay *one);
 /* A line in the log for a connection that came to nothing. */
 void relay_log_refused(const struct relay *one, const char *why);
 /* Asks for a leg in the client's name: `got` as upstream_get says. */
-void relay_dial(struct relay *one, unsigned wish, void (*got)(void *arg, struct upleg *leg, const char *why));
+void relay_dial(struct relay *one, unsigned wish, struct span helo, upstream_got *got);
 /* Where its mail goes. */
 struct upstream *relay_upstream(const struct relay *one);
 

@@ -59,9 +59,11 @@ static void early_lost(void *ctx, struct upleg *leg, const char *why, unsigned c
 
 static const struct upleg_user early_user = {.lost = early_lost};
 
-static void got_early(void *arg, struct upleg *leg, const char *why)
+static void got_early(void *arg, struct upleg *leg, const char *why, unsigned code, struct span bytes)
 {
     struct relay *one = arg;
+    (void)code;
+    (void)bytes;
     one->wait = NULL;
     if (!leg) {
         relay_log_refused(one, why);
@@ -86,7 +88,7 @@ struct upleg *relay_take_early(struct relay *one)
 void relay_tls_asks(struct relay *one)
 {
     if (!one->session) {
-        relay_dial(one, UPSTREAM_FRESH, got_early);
+        relay_dial(one, UPSTREAM_FRESH, SPAN_NONE, got_early);
         return;
     }
     if (one->leg)

@@ -150,13 +150,7 @@ static void deliver(struct up_line *l)
     l->wait = NULL;
     l->role = LINE_OUT;
     upleg_use(l->leg, NULL, NULL);
-    w->got(w->arg, l->leg, NULL);
-    free(w);
-}
-
-static void fail_wait(struct upstream_wait *w, const char *why)
-{
-    w->got(w->arg, NULL, why);
+    w->got(w->arg, l->leg, NULL, 0, SPAN_NONE);
     free(w);
 }
 
@@ -192,7 +186,7 @@ static bool try_another(struct up_line *l)
     const struct conf_address *server = plain ? l->server : server_after(u, l->server);
     if (tries >= u->conf->server_count)
         return false;
-    struct upstream_caller caller = {buf_span(&l->preface), l->source, l->tls_name};
+    struct upstream_caller caller = {buf_span(&l->preface), l->source, l->tls_name, upleg_name(l->leg)};
     struct up_line *n = line_create(u, server, l->probe, tries, plain, &caller);
     if (!n)
         return false;
@@ -201,6 +195,16 @@ static bool try_another(struct up_line *l)
         n->wait->line = n;
     l->wait = NULL;
     return true;
+}
+
+static bool names_somebody(const struct upstream_caller *caller)
+{
+    return caller->preface.n || caller->source.ip_n;
+}
+
+static bool is_for_one(const struct up_line *l)
+{
+    return !l->probe && (buf_len(&l->preface) || l->source.ip_n);
 }
 
 /* A line that never became READY. */
@@ -221,10 +225,14 @@ static void on_failed(void *ctx, struct upleg *leg, const char *why, unsigned co
     l->wait = NULL;
     if (l->probe)
         u->probing = false;
-    if (!u->released && !l->source.ip_n) /* else it may be that client alone who cannot reach it */
+    bool for_one = is_for_one(l);
+    if (!u->released && !for_one)
         now_down(u, text);
+    else if (!u->released && u->started) /* it may be that client alone whom it does not take */
+        probe_again(u);
     if (w)
-        fail_wait(w, text);
+        w->got(w->arg, NULL, text, for_one ? code : 0, for_one ? bytes : SPAN_NONE);
+    free(w);
 }
 
 static const struct upleg_user waiting_user = {.ready = on_ready, .lost = on_failed};
@@ -245,20 +253,15 @@ static struct up_line *take_kept(struct upstream *u, unsigned wish)
     return NULL;
 }
 
-static bool is_for_one(const struct upstream_caller *caller)
-{
-    return caller->preface.n || caller->source.ip_n;
-}
-
 struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, const struct upstream_caller *caller,
-                                   void (*got)(void *arg, struct upleg *leg, const char *why), void *arg)
+                                   upstream_got *got, void *arg)
 {
-    struct up_line *l = wish & UPSTREAM_FRESH || is_for_one(caller) ? NULL : take_kept(u, wish);
+    struct up_line *l = wish & UPSTREAM_FRESH || names_somebody(caller) ? NULL : take_kept(u, wish);
     if (l) {
         l->role = LINE_OUT;
         upleg_use(l->leg, NULL, NULL);
         counters_add(u->env.counters, u->count_reused, 1);
-        got(arg, l->leg, NULL);
+        got(arg, l->leg, NULL, 0, SPAN_NONE);
         return NULL;
     }
     struct upstream_wait *w = calloc(1, sizeof(*w));
@@ -267,7 +270,7 @@ struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, const stru
     l = w ? line_create(u, u->best, false, 0, without_tls(u), caller) : NULL;
     if (!l) {
         free(w);
-        got(arg, NULL, "no memory or descriptors for a connection");
+        got(arg, NULL, "no memory or descriptors for a connection", 0, SPAN_NONE);
         return NULL;
     }
     l->wait = w;

@@ -50,11 +50,14 @@ struct upstream_caller {
     /* The name that its client asked for in TLS, to be asked for here; NULL: none. Of itself it makes no
      * connection a new one. */
     const char *tls_name;
+    struct span helo; /* EHLO says this name; empty: postern's */
 };
-/* `got` brings a READY leg with nobody using it, or NULL and why; possibly from inside this call (then NULL
- * is returned). */
+/* A READY leg with nobody using it, or NULL and why. `code` and `bytes` are the server's reply to a caller
+ * that its connection named, when it refused that one; else 0. */
+typedef void upstream_got(void *arg, struct upleg *leg, const char *why, unsigned code, struct span bytes);
+/* `got` may come from inside this call (then NULL is returned). */
 struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, const struct upstream_caller *caller,
-                                   void (*got)(void *arg, struct upleg *leg, const char *why), void *arg);
+                                   upstream_got *got, void *arg);
 void upstream_cancel(struct upstream_wait **w);
 /* Is this client one of our own connections, on its way to this upstream? */
 bool upstream_dials_from(const struct upstream *u, struct span peer_text);

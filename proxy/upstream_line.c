@@ -93,6 +93,7 @@ struct up_line *upstream_line_create(struct upstream *u, const struct conf_addre
         line_dies(l);
         return NULL;
     }
+    upleg_set_name(l->leg, caller->helo);
     return l;
 }
 

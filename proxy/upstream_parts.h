@@ -16,7 +16,7 @@ enum line_role { LINE_COMING, LINE_OUT, LINE_CLEANING, LINE_KEPT, LINE_DEAD };
 struct upstream_wait {
     struct upstream *up;
     struct up_line *line; /* on its way; NULL: still to be made */
-    void (*got)(void *arg, struct upleg *leg, const char *why);
+    upstream_got *got;
     void *arg;
 };
 

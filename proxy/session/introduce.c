@@ -5,6 +5,7 @@
  *   XFORWARD  in front of each MAIL: the leg stays good for everybody; one by one where it cannot be
  * pipelined
  *
+ *
  * With `auto` whichever the server offers, XCLIENT first, because servers judge by it. A method that was
  * chosen by name and is not offered is a fault: mail that came in under a wrong identity would be judged
  * wrongly. */

@@ -15,8 +15,9 @@ void leg_want(struct session *s, bool fresh)
 {
     if (s->leg || s->leg_asked)
         return;
+    bool named = s->policy->identity == SESSION_IDENTITY_CONNECTION && !s->policy->relay_greeting;
     s->leg_asked = true;
-    s->ops->upstream_get(s->ctx, fresh);
+    s->ops->upstream_get(s->ctx, fresh, named ? s->view.helo : SPAN_NONE);
 }
 
 static void put(struct session *s)
@@ -388,6 +389,20 @@ static void answer_lost(struct session *s, struct cmd *c, const char *why, unsig
     tx_end(s);
 }
 
+/* Greeted as the client, it says what it would have said to the client itself. */
+static void answer_turned_away(struct session *s, struct cmd *c, unsigned code, struct span bytes)
+{
+    if (c)
+        cmd_answer_bytes(s, c, bytes);
+    if (c && c == s->auth)
+        auth_end(s);
+    if (!s->tx)
+        return;
+    tx_note_reply(s->tx, code, bytes);
+    tx_decide(s->tx, verdict_of_code(code), "upstream");
+    end_early(s);
+}
+
 /* The server is there and of no use: each command that it owes a reply to hears so, and the connection stays.
  * What it had agreed to before is lost, as the client's next command will hear. */
 static void answer_failed(struct session *s, enum own_reply r, const char *why)
@@ -440,6 +455,7 @@ static void on_lost(void *ctx, struct upleg *u, const char *why, unsigned code, 
     bool used = upleg_marks(u)->used;
     struct cmd *c = first_unanswered(s);
     enum own_reply failed = c && !code ? failure(c, upleg_end(u)) : SAY_NONE;
+    bool turned_away = s->introducing && code && code != 421;
     put(s);
     introduce_done(s);
     session_count(s, SESSION_COUNT_UPSTREAM_LOST);
@@ -450,6 +466,8 @@ static void on_lost(void *ctx, struct upleg *u, const char *why, unsigned code, 
         hang_up_too(s, code, bytes);
     else if (s->tx && s->tx->stage != TX_ENVELOPE)
         content_leg_lost(s, why, code, bytes);
+    else if (turned_away)
+        answer_turned_away(s, c, code, bytes);
     else if (failed && !again)
         answer_failed(s, failed, why);
     else if (c && !again)
@@ -517,26 +535,20 @@ void leg_failed(struct session *s, const char *why)
     no_leg(s, why);
 }
 
-/* Greeted by the client's name, it says what it would have said to the client itself. */
+static void turn_away_at_greeting(struct session *s, struct span bytes)
+{
+    session_send(s, bytes);
+    session_over(s, SESSION_CLOSE_FLUSH, "the server refuses the client");
+}
+
 void leg_turned_away(struct session *s, unsigned code, struct span bytes)
 {
-    struct cmd *c = first_unanswered(s);
     introduce_done(s);
     if (s->mode == MODE_NEW) {
-        session_send(s, bytes);
-        session_over(s, SESSION_CLOSE_FLUSH, "the server refuses the client");
+        turn_away_at_greeting(s, bytes);
         return;
     }
-    if (c) {
-        cmd_answer_bytes(s, c, bytes);
-        if (c == s->auth)
-            auth_end(s);
-    }
-    if (s->tx) {
-        tx_note_reply(s->tx, code, bytes);
-        tx_decide(s->tx, verdict_of_code(code), "upstream");
-        end_early(s);
-    }
+    answer_turned_away(s, first_unanswered(s), code, bytes);
     leg_end(s);
 }
 
@@ -553,7 +565,19 @@ static void take_leg(struct session *s)
         no_leg(s, "no memory for XCLIENT");
 }
 
-void session_upstream(struct session *s, struct upleg *u, const char *why)
+/* `code`, `bytes`: what the server said to this client alone. */
+static void no_leg_for_us(struct session *s, const char *why, unsigned code, struct span bytes)
+{
+    bool turned_away = code && code != 421;
+    if (turned_away && s->mode == MODE_NEW)
+        turn_away_at_greeting(s, bytes);
+    else if (turned_away)
+        answer_turned_away(s, first_unanswered(s), code, bytes);
+    else
+        no_leg(s, why);
+}
+
+void session_upstream(struct session *s, struct upleg *u, const char *why, unsigned code, struct span bytes)
 {
     s->leg_asked = false;
     if (s->mode == MODE_OVER) {
@@ -566,7 +590,7 @@ void session_upstream(struct session *s, struct upleg *u, const char *why)
         upleg_use(u, &leg_user, s);
         take_leg(s);
     } else {
-        no_leg(s, why);
+        no_leg_for_us(s, why, code, bytes);
     }
     if (s->mode != MODE_OVER && !s->introducing)
         go_on(s);

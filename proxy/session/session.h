@@ -140,8 +140,8 @@ struct session_ops {
     /* the upstream's side */
     enum session_offer (*offer)(void *ctx, struct ehlo *offer_r); /* what it last offered */
     /* Asks for a connection: session_upstream follows, possibly from inside this call. fresh: not a kept one.
-     */
-    void (*upstream_get)(void *ctx, bool fresh);
+     * helo: the client's name, by which the server is to be greeted over it; empty: postern's. */
+    void (*upstream_get)(void *ctx, bool fresh, struct span helo);
     void (*upstream_cancel)(void *ctx);               /* the one asked for is not wanted any more */
     void (*upstream_put)(void *ctx, struct upleg *u); /* done with it; it may be kept, cleaned or dead */
     /* policy and reports */
@@ -180,8 +180,9 @@ void session_drained(struct session *s);
 void session_timeout(struct session *s);
 void session_eof(struct session *s);  /* the client will send no more, but still reads */
 void session_gone(struct session *s); /* the client is not there any more */
-/* The answer to upstream_get: a READY leg, or NULL with the reason. */
-void session_upstream(struct session *s, struct upleg *u, const char *why);
+/* The answer to upstream_get: a READY leg, or NULL with the reason; and with the server's reply, when it knew
+ * the client and refused it in the greeting or to EHLO (code 0: not so). */
+void session_upstream(struct session *s, struct upleg *u, const char *why, unsigned code, struct span bytes);
 void session_drain(struct session *s); /* no new transactions: idle ones get 421, others when they are done */
 void session_kill(struct session *s);  /* now: 421, no end is released */
 

@@ -140,6 +140,9 @@ MUST_CHECK bool upleg_expect(struct upleg *u, size_t replies, void *tag);
  * `lost` follows, also where the server refuses. Only while no reply is owed. false: no memory, or it cannot
  * be. */
 MUST_CHECK bool upleg_secure(struct upleg *u);
+/* Before it connects: EHLO will be said by this name, its client's, and not by config.ehlo_name. Copied. */
+void upleg_set_name(struct upleg *u, struct span name);
+struct span upleg_name(const struct upleg *u); /* empty: it has none */
 /* The server greeted anew, after it was told of a client: EHLO by the client's name, and `ready` follows. */
 void upleg_hello_again(struct upleg *u, struct span name);
 bool upleg_lmtp(const struct upleg *u);

@@ -230,10 +230,20 @@ bool upleg_hello(struct upleg *u, enum upleg_kind verb, struct span name, bool i
     return true;
 }
 
+void upleg_set_name(struct upleg *u, struct span name)
+{
+    u->named = keep_name(u, name);
+}
+
+struct span upleg_name(const struct upleg *u)
+{
+    return u->named ? span_of(u->name) : SPAN_NONE;
+}
+
 void upleg_hello_again(struct upleg *u, struct span name)
 {
     if (u->state != AT_READY)
         return;
-    u->named = keep_name(u, name);
+    upleg_set_name(u, name);
     say_hello(u, UPLEG_EHLO);
 }

@@ -119,7 +119,7 @@ static void world_ready(void *ctx, struct upleg *u)
     w->wanted = false;
     w->leg_with_session = true;
     upleg_use(u, NULL, NULL);
-    session_upstream(w->session, u, NULL);
+    session_upstream(w->session, u, NULL, 0, SPAN_NONE);
 }
 
 static void world_lost(void *ctx, struct upleg *u, const char *why, unsigned code, struct span bytes)
@@ -131,7 +131,7 @@ static void world_lost(void *ctx, struct upleg *u, const char *why, unsigned cod
     if (!w->wanted)
         return;
     w->wanted = false;
-    session_upstream(w->session, NULL, why);
+    session_upstream(w->session, NULL, why, 0, SPAN_NONE);
 }
 
 /* Nothing is kept here: who owes nothing is told goodbye. */
@@ -228,13 +228,14 @@ static enum session_offer world_offer(void *ctx, struct ehlo *offer_r)
     return w->offer_state;
 }
 
-static void world_upstream_get(void *ctx, bool fresh)
+static void world_upstream_get(void *ctx, bool fresh, struct span helo)
 {
     struct world *w = ctx;
     (void)fresh;
+    (void)helo;
     w->connects++;
     if (w->refuse_connect || w->leg) {
-        session_upstream(w->session, NULL, "connection refused");
+        session_upstream(w->session, NULL, "connection refused", 0, SPAN_NONE);
         return;
     }
     w->wanted = true;

@@ -3,13 +3,13 @@
 
     from tests.support import servers
 
-    with servers.start("exim") as server:       # one of servers.NAMES
+    with servers.start("exim") as server:       # one of servers.NAMES, or "dovecot"
         server.port                             # plain SMTP on 127.0.0.1
         server.settle()                         # waits until nothing more comes out of the server
         server.messages()                       # [Message(sender, parameters, recipients, content)]
         server.log()
 
-Postfix is the installed one. Exim, OpenSMTPD and aiosmtpd are Debian's, unpacked into a cache and never
+Postfix and Dovecot are the installed ones. Exim, OpenSMTPD and aiosmtpd are Debian's, unpacked into a cache and never
 installed (packages.py), in a mount namespace of their own where they need users and fixed paths (jail.py).
 
     client --SMTP--> the server --SMTP--> collector (tests.support.sink) --> messages()
@@ -31,14 +31,14 @@ from tests.support.servers.common import SIZE_LIMIT, Message, Server
 
 __all__ = ["NAMES", "SIZE_LIMIT", "Message", "Server", "start"]
 
-NAMES = ("sink", "postfix", "exim", "aiosmtpd", "opensmtpd")
-_MODULES = {name: f"tests.support.servers.{name}_server" for name in NAMES}
+NAMES = ("sink", "postfix", "exim", "aiosmtpd", "opensmtpd")  # those that are alike
+_MODULES = {name: f"tests.support.servers.{name}_server" for name in (*NAMES, "dovecot")}
 
 
 @contextlib.contextmanager
-def start(name, folder=None):
-    """A running server; it ends, and its folder goes, with the block."""
+def start(name, folder=None, **options):
+    """A running server; it ends, and its folder goes, with the block. options: see its module."""
     made = importlib.import_module(_MODULES[name]).make
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(folder or stack.enter_context(net.folder(f"postern-{name}-")))
-        yield stack.enter_context(made(folder))
+        yield stack.enter_context(made(folder, **options))

@@ -70,9 +70,6 @@ def missing():
 class DovecotServer(common.Server):
     name = "dovecot"
 
-    def __init__(self, folder):
-        super().__init__(folder)
-
     def start(self):
         self.port, self.proxied = net.free_port(), net.free_port()
         owner = pwd.getpwnam("nobody")

@@ -158,5 +158,5 @@ class EximServer(common.Server):
         return "".join(f.read_text(errors="replace") for f in files if f.exists())
 
 
-def make(folder):
-    return EximServer(folder)
+def make(folder, **options):
+    return EximServer(folder, **options)

@@ -69,5 +69,5 @@ class OpenSmtpd(common.Server):
         return path.read_text(errors="replace") if path.exists() else ""
 
 
-def make(folder):
-    return OpenSmtpd(folder)
+def make(folder, **options):
+    return OpenSmtpd(folder, **options)
