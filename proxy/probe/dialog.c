@@ -202,6 +202,11 @@ enum dialog_result dialog_secure(struct dialog *d, struct tls_client *t, const c
     return await(d, DIALOG_HANDSHAKE, 2 * patience_us);
 }
 
+bool dialog_begun(const struct dialog *d)
+{
+    return d->conn && reply_partial(&d->parser);
+}
+
 struct span dialog_first_line(const struct dialog *d)
 {
     return span_head(d->reply, span_find(d->reply, '\r'));

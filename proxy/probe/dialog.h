@@ -55,6 +55,8 @@ MUST_CHECK enum dialog_result dialog_secure(struct dialog *d, struct tls_client 
                                             uint64_t patience_us);
 /* The reply is not what its reader hoped for: `why` says it, as "554 5.7.1 No". */
 MUST_CHECK enum dialog_result dialog_refused(struct dialog *d);
+/* A part of a reply is there: whoever says nothing yet is not silent. */
+bool dialog_begun(const struct dialog *d);
 /* The first line of the reply, with its code. */
 struct span dialog_first_line(const struct dialog *d);
 /* At once; what is there of QUIT and its answer is the caller's. */

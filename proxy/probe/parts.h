@@ -13,7 +13,7 @@
 #define PATIENCE_SOON                                                                                        \
     ((uint64_t)4 * US_PER_S) /* a greeting, before a PROXY header is tried. Exim, which waits                \
                                 three seconds for one, has greeted then */
-#define PATIENCE_GREETING ((uint64_t)7 * US_PER_S)
+#define PATIENCE_GREETING ((uint64_t)8 * US_PER_S) /* postscreen takes six */
 #define PATIENCE_REPLY    ((uint64_t)6 * US_PER_S)
 #define PATIENCE_TLS      ((uint64_t)6 * US_PER_S)
 #define PATIENCE_QUIT     ((uint64_t)1 * US_PER_S)

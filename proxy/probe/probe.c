@@ -132,10 +132,17 @@ static bool late_greeting(struct probe *p)
     return first_hello(p, &p->bare) == DIALOG_GOOD ? talks_bare(p) : fail(p, p->bare.why);
 }
 
+/* Some greet in two parts, with seconds between (postscreen). */
+static enum dialog_result bare_greeting(struct probe *p)
+{
+    enum dialog_result r = approach_greeted(p, &p->bare, PATIENCE_SOON);
+    return r == DIALOG_SILENT && dialog_begun(&p->bare) ? dialog_listen(&p->bare, PATIENCE_GREETING) : r;
+}
+
 static bool meet(struct probe *p)
 {
     bool foreign = false;
-    enum dialog_result r = approach_greeted(p, &p->bare, PATIENCE_SOON);
+    enum dialog_result r = bare_greeting(p);
     if (!*p->facts->server || (r == DIALOG_FOREIGN && !p->implicit))
         return fail(p, p->bare.why);
     if (r == DIALOG_GOOD && p->bare.code / 100 != 2)

@@ -12,6 +12,11 @@ from tests.support.daemon import run
 from tests.support.mta import Postfix
 from tests.support.servers import dovecot_server, exim_server, opensmtpd_server
 
+POSTSCREEN = """127.0.0.1:{port} inet n - n - 1 postscreen
+smtpd pass - - n - - smtpd
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy
+"""
 TRUST = re.compile(r"^(login|haproxy)_trusted_networks.*\n", re.M)
 
 
@@ -52,7 +57,8 @@ class Probe(Case):
         """A message of that client, through a postern with the block that the probe has printed."""
         said = dict(re.findall(r"^    (\w+): (.+)$", facts["upstream"], re.M))
         pin = re.fullmatch(r'\{ pin: "([0-9a-f]{64})" \}', said["verify"])[1]
-        upstream = {"servers": json.loads(said["servers"]), "tls": said["tls"], "identity": said["identity"], "verify": {"pin": [pin]}}
+        upstream = {"servers": json.loads(said["servers"]), "tls": said["tls"], "identity": said["identity"],
+                    "verify": {"pin": [pin]}}
         p = self.postern(upstream["servers"][0].rpartition(":")[2], upstreams={"mta": upstream})
         client = self.stack.enter_context(Smtp(p.port, source=(address, 0)))
         client.hello("c.example.net")
@@ -105,6 +111,18 @@ class WithPostfix(Probe):
         self.behind_postern(facts, "127.0.0.8")
         self.assertIn("client=unknown[127.0.0.8]", self.mta.log())
         self.assertEqual(self.facts(self.mta.plain)["identity"]["proxy-v2"]["outcome"], "not-expected")
+
+    def test_postscreen(self):
+        """Its greeting takes six seconds; the note says how it takes a header."""
+        port = net.free_port()
+        note = next(a["note"] for a in self.facts(self.mta.plain)["advice"]
+                    if (a["server"], a["way"]) == ("Postfix", "proxy"))
+        self.paste("master.cf", POSTSCREEN.format(port=port))
+        net.wait_port(port)
+        self.assertEqual(self.facts(port)["identity"]["proxy-v2"]["outcome"], "not-expected")
+        self.assertNotIn("PREGREET", self.mta.log())
+        self.paste("main.cf", re.search(r"postscreen_upstream_proxy_protocol = haproxy", note)[0] + "\n")
+        self.works(port, "proxy-v2")
 
     def test_software_without_its_name(self):
         self.paste("main.cf", "smtpd_banner = $myhostname ESMTP\n")

@@ -133,7 +133,7 @@ static size_t count(const struct facts *f, enum facts_kind *first_r)
 static void order(void **state)
 {
     (void)state;
-    enum facts_kind first;
+    enum facts_kind first = FACTS_UNKNOWN;
     struct facts f = plain;
     size_t all = count(&f, &first);
     assert_int_equal(first, FACTS_POSTFIX);
@@ -157,8 +157,11 @@ static void braces_that_are_no_words(void **state)
     const struct advice *a = advice_next(&f, &at);
     assert_non_null(a);
     assert_true(advice_note(a, &f, &out));
-    assert_non_null(
-        memmem(buf_span(&out).p, buf_span(&out).n, "${if eq{$received_port}{10025}{<; 192.0.2.5}{}}", 47));
+    struct span said = buf_span(&out);
+    const struct span want = SPAN_LIT("${if eq{$received_port}{10025}{<; 192.0.2.5}{}}");
+    while (said.n && !span_istarts(said, want))
+        said = span_skip(said, 1);
+    assert_true(said.n > 0);
     buf_free(&out);
 }
 
