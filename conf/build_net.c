@@ -106,6 +106,39 @@ static void build_verify(struct builder *b, struct conf_node *block, struct conf
         node_warning(b->checker->diags, verify, "'verify' has no effect with 'tls: none'");
 }
 
+/* DANE needs TLS to be of use, and a name whose records are sought. A key that is pinned and one that DNS has
+ * may differ, and then nothing would be right. */
+static void build_dane(struct builder *b, const struct conf_node *block, struct conf_upstream *u)
+{
+    struct conf_node *dane = node_good(block, "dane");
+    const struct conf_address *address = u->servers;
+    u->dane = (enum conf_dane)build_number(block, "dane");
+    if (dane == NULL || u->dane == CONF_DANE_NONE)
+        return;
+    if (u->tls == CONF_UP_NONE && node_good(block, "tls"))
+        node_error(b->checker->diags, dane,
+                   "'dane: %s' needs TLS with the servers: set tls to opportunistic, required or implicit",
+                   dane->n.text.p);
+    if (u->pin_count)
+        node_error(b->checker->diags, dane,
+                   "'dane: %s' and 'pin' both say which key the server has: choose one of them",
+                   dane->n.text.p);
+    if (u->verify_name || address == NULL)
+        return;
+    for (struct conf_node *m = build_first(node_good(block, "servers")); m; m = build_next(m), address++)
+        if (address->literal && u->dane == CONF_DANE_REQUIRED)
+            node_error(
+                b->checker->diags, m,
+                "with 'dane: required' the TLSA records of '%s' are sought, but an address has none: set "
+                "verify: { name: NAME }",
+                address->text);
+        else if (address->literal)
+            node_warning(
+                b->checker->diags, m,
+                "'dane' has no effect on '%s': an address has no TLSA records, unless 'verify' has a name",
+                address->text);
+}
+
 static void build_upstream_certificate(struct builder *b, const struct conf_node *block,
                                        struct conf_upstream *u)
 {
@@ -134,6 +167,7 @@ static void build_upstream(struct builder *b, struct conf_node *block, struct co
     u->probe_us = (uint64_t)build_number(block, "probe");
     u->tls_min = (enum conf_tls_min)build_number(block, "tls_min");
     build_verify(b, block, u);
+    build_dane(b, block, u);
     build_upstream_certificate(b, block, u);
     refuse_unverifiable(b, block, u);
 }
@@ -304,6 +338,13 @@ static void refuse_nameless(struct builder *b, const struct conf_node *block, co
             "listener '%s' intercepts, and upstream '%s' verifies the name of the server, but the "
             "address is all that is known of an intercepted one: set verify: { name: NAME } there, "
             "or verify: no",
+            l->name, u->name);
+    else if (l->intercept && u && u->dane != CONF_DANE_NONE && !u->verify_name)
+        node_error_at_name(
+            b->checker->diags, block,
+            "listener '%s' intercepts, and upstream '%s' seeks the TLSA records of the server, but the "
+            "address is all that is known of an intercepted one: set verify: { name: NAME } there, "
+            "or dane: none",
             l->name, u->name);
 }
 

@@ -51,6 +51,7 @@ enum conf_tls {
     CONF_TLS_FORBID
 };
 enum conf_upstream_tls { CONF_UP_NONE, CONF_UP_OPPORTUNISTIC, CONF_UP_REQUIRED, CONF_UP_IMPLICIT };
+enum conf_dane { CONF_DANE_NONE, CONF_DANE_OPPORTUNISTIC, CONF_DANE_REQUIRED };
 enum conf_tls_min { CONF_TLS_12, CONF_TLS_13 };
 enum conf_ask { CONF_ASK_NONE, CONF_ASK_REQUEST, CONF_ASK_REQUIRE };
 enum conf_identity {
@@ -110,6 +111,7 @@ struct conf_upstream {
     const char *verify_ca;           /* complete path; NULL: the system's */
     unsigned char (*pins)[CONF_PIN]; /* the server's key must be one of these; alone or beside `verify` */
     size_t pin_count;
+    enum conf_dane dane;                        /* never with pins or without TLS */
     const struct conf_certificate *certificate; /* shown to the server when it asks; NULL: none */
     enum conf_tls_min tls_min;
     enum conf_identity identity;

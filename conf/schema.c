@@ -171,6 +171,14 @@ static const struct postern_option upstream_options[] = {
      "The oldest version of TLS that is spoken."},
     {"verify", POSTERN_BLOCK, CONF_OR_BOOL, NULL, NO_RANGE, NULL, verify_options,
      "What the server's certificate is checked against; no: it is not checked."},
+    {"dane", POSTERN_ENUM, 0, "none", NO_RANGE, "none|opportunistic|required", NULL,
+     "The TLSA records of the servers in DNS, where the resolver has authenticated them: where there are "
+     "some "
+     "the server must be in TLS and match one, whatever 'verify' says, and where there are none 'tls' and "
+     "'verify' hold (opportunistic); or there must be some (required). A server that cannot be looked up is "
+     "not "
+     "used. They are sought under the name in 'verify', or the server's own. The resolver in "
+     "/etc/resolv.conf must validate, and be on this host."},
     {"certificate", POSTERN_STRING, CONF_NOT_EMPTY, NULL, NO_RANGE, NULL, NULL,
      "Name of a certificate that is shown to a server that asks for one."},
     {"identity", POSTERN_ENUM, 0, "auto", NO_RANGE, "auto|none|xclient|xforward|proxy-v1|proxy-v2|tproxy",

@@ -106,6 +106,13 @@ static void certificate(struct log_record *line, const struct tls_info *tls)
     log_cstr(line, "client_cert_sha256", tls->peer_fingerprint);
 }
 
+/* How it was known that the server is the right one. */
+static void verification(struct log_record *line, const struct txlog_extra *extra)
+{
+    if (extra->upstream.n && extra->upstream_tls.verified)
+        log_cstr(line, "upstream_verified", extra->upstream_tls.dane ? "dane" : "certificate");
+}
+
 void txlog_limit(struct log *l, const char *limit, const struct txview *view)
 {
     struct log_record line;
@@ -129,5 +136,6 @@ void txlog_report(struct log *l, const struct session_report *r, const struct tx
     outcome(&line, r, extra);
     times(&line, r);
     certificate(&line, &extra->client_tls);
+    verification(&line, extra);
     log_end(&line);
 }

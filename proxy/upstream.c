@@ -29,6 +29,10 @@ struct upstream *upstream_create(const struct upstream_env *env, const struct co
     struct upstream *u = calloc(1, sizeof(*u));
     if (!u)
         return NULL;
+    if (conf->dane != CONF_DANE_NONE && !(u->dane = dane_create(env->loop, env->resolver, conf))) {
+        free(u);
+        return NULL;
+    }
     u->env = *env;
     u->conf = conf;
     u->best = conf->servers;
@@ -56,8 +60,6 @@ struct upstream *upstream_create(const struct upstream_env *env, const struct co
         .data_us = t->upstream_data,
         .final_us = t->upstream_final,
     };
-    u->plain_config = u->leg_config;
-    u->plain_config.tls = UPLEG_PLAIN;
     u->count_connects = counters_find(env->counters, "upstream.connects");
     u->count_failures = counters_find(env->counters, "upstream.failures");
     u->count_reused = counters_find(env->counters, "upstream.reused");
@@ -68,6 +70,7 @@ static void bury_upstream(void *arg)
 {
     struct upstream *u = arg;
     tls_client_unref(&u->tls);
+    dane_destroy(&u->dane);
     free(u);
 }
 
@@ -181,7 +184,7 @@ static const struct conf_address *server_after(const struct upstream *u, const s
 static bool try_another(struct up_line *l)
 {
     struct upstream *u = l->up;
-    bool plain = upleg_was_securing(l->leg) && u->conf->tls == CONF_UP_OPPORTUNISTIC;
+    bool plain = upleg_was_securing(l->leg) && l->config.tls == UPLEG_OPPORTUNISTIC;
     size_t tries = plain ? l->tries : l->tries + 1;
     const struct conf_address *server = plain ? l->server : server_after(u, l->server);
     if (tries >= u->conf->server_count)
@@ -219,6 +222,7 @@ static void on_failed(void *ctx, struct upleg *leg, const char *why, unsigned co
     (void)snprintf(text, sizeof(text), "%s%s%.*s", why, spoke ? ": " : "", SPAN_FMT(said));
     (void)leg;
     counters_add(u->env.counters, u->count_failures, 1);
+    upstream_line_log_dane(l, text);
     if (!u->released && try_another(l))
         return;
     struct upstream_wait *w = l->wait;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One connection to a server of an upstream, with its leg.
  *
+ *   TLSA records, if they are wanted (dane.h)
  *   dial -> conn: CONNECTED -> preface (a PROXY header) -> leg: greeting, EHLO -> READY
  *             |                                             `--start_tls--> conn: TLS -> leg
  *             `-- CLOSED, or the leg's own close --> DEAD -> freed after the loop turn
@@ -30,6 +31,7 @@ static void bury_line(void *arg)
     if (l->next)
         l->next->prev = l->prev;
     upleg_destroy(&l->leg);
+    dane_facts_unref(&l->dane);
     buf_free(&l->preface);
     free(l->tls_name);
     free(l);
@@ -44,6 +46,7 @@ static void line_dies(struct up_line *l)
     l->role = LINE_DEAD;
     loop_timer_stop(&l->timer);
     loop_timer_stop(&l->patience);
+    dane_cancel(&l->asking);
     loop_defer(l->up->env.loop, &l->burial, bury_line, l);
 }
 
@@ -56,9 +59,6 @@ static struct tls_client *tls_of_line(const struct up_line *l)
 static bool dial(struct up_line *l)
 {
     struct upstream *u = l->up;
-    l->leg = upleg_create(l->plain ? &u->plain_config : &u->leg_config, &line_leg_ops, l);
-    if (!l->leg)
-        return false;
     struct conn_target to = {.host = l->server->host,
                              .port = l->server->port,
                              .deadline_us = u->connect_us,
@@ -68,6 +68,57 @@ static bool dial(struct up_line *l)
         return false;
     counters_add(u->env.counters, u->count_connects, 1);
     return true;
+}
+
+/* ---- DANE ---- */
+
+/* What the records ask for is more than the settings do, never less. */
+static void obey(struct up_line *l, const struct dane_facts *f)
+{
+    if (f->verdict != DANE_TLS && f->verdict != DANE_MATCH)
+        return;
+    l->plain = false;
+    l->config.tls = l->up->leg_config.tls == UPLEG_IMPLICIT ? UPLEG_IMPLICIT : UPLEG_REQUIRED;
+    l->config.verified = l->config.verified || f->verdict == DANE_MATCH;
+}
+
+static void on_dane(void *arg, struct dane_facts *f)
+{
+    struct up_line *l = arg;
+    l->asking = NULL;
+    l->dane = dane_facts_ref(f);
+    if (!f) {
+        upleg_lost(l->leg, "no memory for TLSA records");
+    } else if (f->verdict == DANE_FAILS) {
+        upleg_lost(l->leg, f->why);
+    } else {
+        obey(l, f);
+        if (!dial(l))
+            upleg_lost(l->leg, "no memory or descriptors for a connection");
+    }
+}
+
+void upstream_line_log_dane(const struct up_line *l, const char *why)
+{
+    const struct dane_facts *f = l->dane;
+    bool tls = f && (f->verdict == DANE_MATCH || f->verdict == DANE_TLS);
+    if ((tls && upleg_was_securing(l->leg)) || (f && f->verdict == DANE_FAILS))
+        log_plain(l->up->env.log, LOG_AT_WARN, "upstream %s: server %s fails DANE: %s%s%s%s",
+                  l->up->conf->name, l->server->text, why, tls ? " (its TLSA records: " : "",
+                  tls ? f->text : "", tls ? ")" : "");
+}
+
+/* The first step; the others follow by events. */
+static bool begin(struct up_line *l)
+{
+    struct upstream *u = l->up;
+    l->leg = upleg_create(&l->config, &line_leg_ops, l);
+    if (!l->leg)
+        return false;
+    if (!u->dane || !dane_applies(u->conf, l->server))
+        return dial(l);
+    l->asking = dane_ask(u->dane, l->server, on_dane, l);
+    return l->asking != NULL;
 }
 
 struct up_line *upstream_line_create(struct upstream *u, const struct conf_address *server, bool plain,
@@ -84,12 +135,15 @@ struct up_line *upstream_line_create(struct upstream *u, const struct conf_addre
     l->tls_name = caller->tls_name ? strdup(caller->tls_name) : NULL;
     l->role = LINE_COMING;
     l->plain = plain;
+    l->config = u->leg_config;
+    if (plain)
+        l->config.tls = UPLEG_PLAIN;
     l->next = u->lines;
     l->prev = &u->lines;
     if (u->lines)
         u->lines->prev = &l->next;
     u->lines = l;
-    if (!dial(l)) {
+    if (!begin(l)) {
         line_dies(l);
         return NULL;
     }
@@ -153,11 +207,13 @@ static bool line_full(void *ctx)
 static void line_start_tls(void *ctx)
 {
     struct up_line *l = ctx;
-    const char *name = l->up->conf->verify_name ? l->up->conf->verify_name
-                       : l->tls_name            ? l->tls_name
-                                                : l->server->host;
+    const struct upstream *u = l->up;
+    const struct tls_dane *dane = l->dane && l->dane->verdict == DANE_MATCH ? &l->dane->records : NULL;
+    const char *name = u->conf->verify_name   ? u->conf->verify_name
+                       : l->tls_name && !dane ? l->tls_name
+                                              : l->server->host;
     if (!l->conn || !tls_of_line(l) ||
-        !conn_tls_connect(l->conn, tls_of_line(l), name, NULL, l->up->handshake_us))
+        !conn_tls_connect(l->conn, tls_of_line(l), name, dane, u->handshake_us))
         upleg_lost(l->leg, "TLS could not be started");
 }
 
@@ -231,7 +287,7 @@ static void on_connected(struct up_line *l)
     }
     if (buf_len(&l->preface) && !conn_write(l->conn, buf_span(&l->preface)))
         return; /* CONN_CLOSED follows */
-    if (l->up->conf->tls == CONF_UP_IMPLICIT && !l->plain)
+    if (l->config.tls == UPLEG_IMPLICIT)
         line_start_tls(l);
     else
         upleg_connected(l->leg);
@@ -239,7 +295,7 @@ static void on_connected(struct up_line *l)
 
 static void on_secured(struct up_line *l)
 {
-    if (l->up->conf->tls == CONF_UP_IMPLICIT)
+    if (l->config.tls == UPLEG_IMPLICIT)
         upleg_connected(l->leg);
     else
         upleg_secured(l->leg);
@@ -267,7 +323,7 @@ static void on_conn_event(void *ctx, struct conn *c, enum conn_event e, const ch
     case CONN_CLOSED:
         l->conn = NULL;
         upleg_lost(l->leg, why);
-        if (l->up->env.relay && l->up->conf->tls == CONF_UP_OPPORTUNISTIC && upleg_was_securing(l->leg))
+        if (l->up->env.relay && l->config.tls == UPLEG_OPPORTUNISTIC && upleg_was_securing(l->leg))
             l->up->no_tls_until_us = line_now(l) + NO_TLS_US;
         break;
     }

@@ -9,6 +9,7 @@
 #define PROXY_UPSTREAM_PARTS_H
 
 #include "net/conn.h"
+#include "proxy/dane.h"
 #include "proxy/upstream.h"
 
 enum line_role { LINE_COMING, LINE_OUT, LINE_CLEANING, LINE_KEPT, LINE_DEAD };
@@ -28,6 +29,9 @@ struct up_line {
     char *tls_name;         /* the client asked for it; NULL: none */
     struct endpoint source; /* whom the server sees; ip_n 0: this host */
     struct upleg *leg;
+    struct upleg_config config;   /* of the leg: the upstream's, until DANE or a failure of TLS has its say */
+    struct dane_question *asking; /* first of all; then the connection is made */
+    struct dane_facts *dane;      /* NULL: nothing was asked */
     struct upstream_wait *wait;
     const struct conf_address *server;
     enum line_role role;
@@ -42,8 +46,9 @@ struct up_line {
 struct upstream {
     struct upstream_env env;
     const struct conf_upstream *conf;
-    struct upleg_config leg_config, plain_config;
+    struct upleg_config leg_config;
     struct tls_client *tls;
+    struct dane *dane; /* NULL: not wanted */
     uint64_t connect_us, handshake_us;
     struct ehlo offer;
     enum session_offer state;
@@ -58,11 +63,14 @@ struct upstream {
 };
 
 /* upstream_line.c */
-/* Made, in the list of its upstream, and on its way to the server; nobody uses its leg yet. `plain`: without
- * TLS, whatever the upstream's settings say. NULL: no memory or descriptors. */
+/* Made, in the list of its upstream, and on its way to the server; nobody uses its leg yet. `plain`:
+ * opportunistic TLS has failed, so this one goes without, unless DANE wants it. NULL: no memory or
+ * descriptors. */
 MUST_CHECK struct up_line *upstream_line_create(struct upstream *u, const struct conf_address *server,
                                                 bool plain, const struct upstream_caller *caller);
 struct up_line *upstream_line_of(const struct upleg *leg);
+/* Of a leg that has died before it was READY: for the log, if it was DANE that kept it from that. */
+void upstream_line_log_dane(const struct up_line *l, const char *why);
 
 /* upstream.c */
 /* A line was freed: one that was released may have had its last. */

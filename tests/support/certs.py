@@ -4,6 +4,7 @@
     certs = Certificates(folder)
     certs.ca, certs.good, certs.wrong_name, certs.expired, certs.not_yet, certs.self_signed, certs.second, certs.client
     each a Pair (certificate, key); certs.ca.certificate is what clients trust.
+    certs.chained: good with the CA's certificate behind it
     certs.pin(certs.good), certs.fingerprint(certs.client): hexadecimal SHA-256 of the key, of the certificate
 """
 import dataclasses
@@ -41,6 +42,7 @@ class Certificates:
         self.expired = self.dated("expired", "20200101000000Z", "20200201000000Z")
         self.not_yet = self.dated("not_yet", "20980101000000Z", "20990101000000Z")
         self.self_signed = self._self_signed()
+        self.chained = self.with_authority("chained", self.good)
 
     def _key(self, name):
         path = str(self.folder / f"{name}.key")
@@ -70,6 +72,11 @@ class Certificates:
                 "-set_serial", str(abs(hash(name)) % 10**9 + 1), "-days", "30", "-extfile", str(extensions),
                 "-out", path)
         return Pair(path, key)
+
+    def with_authority(self, name, pair):
+        path = self.folder / f"{name}.pem"
+        path.write_text(pathlib.Path(pair.certificate).read_text() + pathlib.Path(self.ca.certificate).read_text())
+        return Pair(str(path), pair.key)
 
     def pin(self, pair):
         path = str(self.folder / "pin.der")

@@ -110,6 +110,7 @@ class Postern:
         self.configure(settings)
         self.process = None
         self.environment = {}  # beside the usual one
+        self.prefix = []  # a program that starts it: its words
         self.deaths_expected = False
 
     # ---- its files ----
@@ -140,7 +141,7 @@ class Postern:
 
     def start(self):
         with open(self.log_file, "ab") as out:
-            self.process = subprocess.Popen([str(BUILD / "postern"), "-c", str(self.file)],
+            self.process = subprocess.Popen([*self.prefix, str(BUILD / "postern"), "-c", str(self.file)],
                                             env={**environment(), **self.environment}, stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=out, cwd=str(self.folder))
         try:

@@ -83,6 +83,7 @@ static void test_all_in_force(void **state)
                         "    servers: [\"mail.example.org:25\"]\n"
                         "    tls: none\n"
                         "    tls_min: 1.2\n"
+                        "    dane: none\n"
                         "    identity: auto\n"
                         "    connect: late\n"
                         "    protocol: smtp\n"

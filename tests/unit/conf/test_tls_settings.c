@@ -135,6 +135,75 @@ static void test_what_does_not_fit(void **state)
     }
 }
 
+/* Here the servers are written by the case, for much depends on whether they have names. */
+static void load_dane(struct loaded *l, const char *listener, const char *upstream)
+{
+    char text[2048];
+    int n = snprintf(text, sizeof text,
+                     "listeners: { in: { bind: '127.0.0.1:25', upstream: mta, policy: open%s } }\n"
+                     "upstreams: { mta: { %s } }\n"
+                     "policies: { open: { filters: [] } }\n",
+                     listener, upstream);
+    assert_in_range(n, 1, sizeof text - 1);
+    load_text(l, text);
+}
+
+static void test_dane(void **state)
+{
+    static const struct {
+        const char *upstream;
+        enum conf_dane dane;
+    } good[] = {
+        {"servers: 'a.test:25'", CONF_DANE_NONE},
+        {"servers: 'a.test:25', tls: opportunistic, dane: opportunistic", CONF_DANE_OPPORTUNISTIC},
+        {"servers: 'a.test:25', tls: opportunistic, dane: required", CONF_DANE_REQUIRED},
+        {"servers: 'a.test:465', tls: implicit, verify: no, dane: required", CONF_DANE_REQUIRED},
+        {"servers: ['192.0.2.1:25', 'a.test:25'], tls: required, verify: { name: a.test }, dane: required",
+         CONF_DANE_REQUIRED},
+    };
+    static const struct {
+        const char *listener, *upstream, *report;
+    } bad[] = {
+        {"", "servers: 'a.test:25', dane: required",
+         "2:49: error: 'dane: required' needs TLS with the servers: set tls to opportunistic, required or "
+         "implicit"},
+        {"", "servers: 'a.test:25', tls: none, dane: opportunistic",
+         "error: 'dane: opportunistic' needs TLS"},
+        {"", "servers: 'a.test:25', tls: required, dane: required, verify: { pin: " HEX " }",
+         "error: 'dane: required' and 'pin' both say which key the server has: choose one of them"},
+        {"", "servers: ['a.test:25', '192.0.2.1:25'], tls: opportunistic, dane: required",
+         "2:45: error: with 'dane: required' the TLSA records of '192.0.2.1:25' are sought, but an address "
+         "has "
+         "none: set verify: { name: NAME }"},
+        {"", "servers: '192.0.2.1:25', tls: opportunistic, dane: opportunistic",
+         "warning: 'dane' has no effect on '192.0.2.1:25': an address has no TLSA records"},
+        {", intercept: redirect", "servers: 'a.test:25', tls: opportunistic, dane: required",
+         "error: listener 'in' intercepts, and upstream 'mta' seeks the TLSA records of the server, but the "
+         "address is all that is known"},
+        {"", "servers: 'a.test:25', tls: required, dane: yes",
+         "error: 'dane' is 'yes', but must be one of none, opportunistic, required"},
+    };
+    struct loaded l;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        load_dane(&l, "", good[i].upstream);
+        assert_string_equal(l.report, "");
+        assert_int_equal(l.conf->upstreams[0].dane, good[i].dane);
+        unload(&l);
+    }
+    load_dane(&l, ", intercept: redirect",
+              "servers: 'a.test:25', tls: opportunistic, dane: required, verify: { name: a.test }");
+    assert_string_equal(l.report, "");
+    unload(&l);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        load_dane(&l, bad[i].listener, bad[i].upstream);
+        if (!strstr(l.report, bad[i].report))
+            fail_msg("case %zu: wanted \"%s\", got \"%s\"", i, bad[i].report, l.report);
+        assert_int_equal(l.conf == NULL, strncmp(bad[i].report, "warning", 7) != 0);
+        unload(&l);
+    }
+}
+
 static void test_clients(void **state)
 {
     const unsigned char own[4] = {127, 0, 0, 9}, near[4] = {10, 1, 2, 3}, far[4] = {192, 0, 2, 1};
@@ -179,7 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pins),     cmocka_unit_test(test_upstream),
         cmocka_unit_test(test_listener), cmocka_unit_test(test_what_does_not_fit),
-        cmocka_unit_test(test_clients),
+        cmocka_unit_test(test_clients),  cmocka_unit_test(test_dane),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
