@@ -7,7 +7,7 @@
  *   by the first byte)      3 time passes             4 the client leaves       5 the upstream leaves
  *   6 a drain               7 upstream output blocks, or not any more           8 the upstream's greeting and
  *   EHLO                    9 the filter's late verdict                         10 the client does not read,
- *   or does again           11 the end of a drain
+ *   or does again           11 the end of a drain     12 TLS goes on: asked for, or there, on either side
  *
  * Checked: the client is never told 2yz after a message's end without the upstream having said it, and no
  * message is accepted whose end was not sent (promise 1); what goes upstream has no bare CR or LF, whatever
@@ -110,9 +110,9 @@ struct wire_reader {
 
 static bool is_command_of_ours(struct span line)
 {
-    static const char *const words[] = {"EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", "BDAT ",
-                                        "RSET",  "DATA",  "NOOP",       "QUIT",     "AUTH ",
-                                        "VRFY ", "EXPN ", "ETRN ",      "LHLO ",    "HELP"};
+    static const char *const words[] = {"EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", "BDAT ", "RSET",
+                                        "DATA",  "NOOP",  "QUIT",       "AUTH ",    "VRFY ", "EXPN ",
+                                        "ETRN ", "LHLO ", "HELP",       "STARTTLS"};
     for (size_t i = 0; i < COUNT_OF(words); i++)
         if (span_istarts(line, span_of(words[i])))
             return true;
@@ -159,13 +159,16 @@ static void answer_upstream(struct world *w, uint8_t byte)
 
 static void say_hello(struct world *w)
 {
-    char offer[200];
+    char offer[220];
+    const struct upleg *leg = w->leg;
+    if (!leg)
+        return;
     int n = snprintf(offer, sizeof(offer),
-                     "250-up\r\n%s%s250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250-CHUNKING\r\n"
+                     "250-up\r\n%s%s%s250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250-CHUNKING\r\n"
                      "250-BINARYMIME\r\n250 DSN\r\n",
                      w->offer.caps & CAP_PIPELINING ? "250-PIPELINING\r\n" : "",
-                     w->offer.caps & CAP_PRDR ? "250-PRDR\r\n" : "");
-    const struct upleg *leg = w->leg;
+                     w->offer.caps & CAP_PRDR ? "250-PRDR\r\n" : "",
+                     w->leg_config.tls && !upleg_in_tls(leg) ? "250-STARTTLS\r\n" : "");
     world_upstream(w, SPAN_LIT("220 up\r\n"), 0);
     if (w->leg == leg) /* else it was one too many, and the next connection begins with its own */
         world_upstream(w, span_make(offer, (size_t)n), 0);
@@ -178,7 +181,20 @@ static bool is_first_word(const struct world *w, unsigned kind)
            !upleg_ready(w->leg);
 }
 
-#define KINDS 12
+static void tls_goes_on(struct world *w, uint8_t byte)
+{
+    if (byte & 1) {
+        if (w->leg)
+            upleg_secured(w->leg);
+    } else if (w->client_tls && !(byte & 2)) {
+        session_tls_asks(w->session);
+    } else if (w->client_tls) {
+        w->client_tls = false;
+        session_secured(w->session, SPAN_LIT("TLSv1.3"));
+    }
+}
+
+#define KINDS 13
 
 static void run_record(struct world *w, uint8_t kind, struct span bytes)
 {
@@ -224,8 +240,11 @@ static void run_record(struct world *w, uint8_t kind, struct span bytes)
         if (!w->client_full)
             session_drained(w->session);
         break;
-    default:
+    case 11:
         session_kill(w->session);
+        break;
+    default:
+        tls_goes_on(w, bytes.n ? (uint8_t)bytes.p[0] : 0);
         break;
     }
     if (w->resume && !w->closed)
@@ -274,8 +293,17 @@ static void upstream_options(struct world *w, uint8_t bits)
         w->policy.limits.upstream_idle_us = 10000000;
     if (bits & 32)
         w->policy.limits.data_rate = 0;
-    if (bits & 64)
+    if (bits & 64) { /* what it offers is the script's to say, so it may get DATA at any time */
         w->policy.eager = w->policy.relay_greeting = w->leg_config.relay = true;
+        w->leg_config.chunking = UPLEG_CHUNKS_NEVER;
+    }
+    if (bits & 128) {
+        w->policy.offer_starttls = true;
+        w->policy.pass_tls = bits & 32;
+        w->policy.mirror_tls = !(bits & 32);
+        w->leg_config.tls = bits & 16 ? UPLEG_REQUIRED : UPLEG_OPPORTUNISTIC;
+        w->offer.caps |= CAP_STARTTLS;
+    }
 }
 
 static void options(struct world *w, uint8_t bits)
@@ -345,6 +373,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     play(&w, data, size);
     if (!w.client_tls) { /* whatever happened: with time everything ends */
         world_wait(&w, 4000000000u);
+        if (!w.closed && w.leg && !upleg_ready(w.leg)) { /* a handshake has its deadline in the connection */
+            upleg_lost(w.leg, "not in time");
+            world_wait(&w, 4000000000u);
+        }
         must(w.closed, "a session that does not end");
     }
     world_end(&w);
