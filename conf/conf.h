@@ -170,6 +170,7 @@ struct conf_limits {
     uint32_t pipelined;              /* 128 commands read ahead */
     uint32_t line_flood;             /* 64 KiB: past it even a line that is too long is not read to its end */
     uint64_t data_rate;              /* 500 octets of content a second, at least; 0: no limit */
+    uint32_t hops;                   /* 0: Received lines are not counted */
     uint32_t reply_lines;            /* 128 of one reply of an upstream */
     uint32_t reply_bytes;            /* 64 KiB of it */
     uint32_t sessions_per_client;    /* 50 at once, over all workers; 0: no limit */

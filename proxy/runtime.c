@@ -291,6 +291,7 @@ static struct session_limits limits_of(const struct conf *c)
         .pipelined = c->limits.pipelined,
         .line_flood = c->limits.line_flood,
         .data_rate = c->limits.data_rate,
+        .hops = c->limits.hops,
         .greeting_us = c->timeouts.greeting,
         .command_us = c->timeouts.command,
         .content_us = c->timeouts.content,

@@ -57,6 +57,7 @@ void content_start(struct session *s, struct cmd *c)
         return;
     }
     data_decoder_init(&t->decoder, form_of(t, c), s->normalize_newlines);
+    t->hops = (struct hops){0};
     tx_forget_notes(t); /* of recipients refused: the message goes on */
     t->stage = TX_RECEIVING;
     t->progress_us = t->rate_from_us = t->sent_us = t->kept_us = session_now(s);
@@ -100,6 +101,17 @@ static void check_size(struct session *s)
         violate(s, SAY_TOO_BIG, SESSION_COUNT_TOO_BIG);
 }
 
+static void check_hops(struct session *s, struct span piece)
+{
+    struct hops *h = &s->tx->hops;
+    uint32_t most = s->policy->limits.hops;
+    if (!most)
+        return;
+    hops_feed(h, piece);
+    if (h->count > most)
+        violate(s, SAY_TOO_MANY_HOPS, SESSION_COUNT_TOO_MANY_HOPS);
+}
+
 /* Nobody will read what comes: it was refused, goes nowhere, or its server is gone. */
 static bool is_wanted(const struct tx *t)
 {
@@ -111,6 +123,7 @@ static void take_piece(struct session *s, struct span piece)
     struct tx *t = s->tx;
     check_newlines(s);
     check_size(s);
+    check_hops(s, piece);
     s->view.message_bytes = t->decoder.octets;
     if (t->violation)
         return;

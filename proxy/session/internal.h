@@ -28,6 +28,7 @@
 #include "smtp/command.h"
 #include "smtp/data.h"
 #include "smtp/ehlo.h"
+#include "smtp/hops.h"
 #include "smtp/identity.h"
 #include "smtp/line.h"
 #include "smtp/params.h"
@@ -112,6 +113,7 @@ struct tx {
     enum own_reply hole;      /* a chunk was refused before any was taken: what those behind it are told */
     /* content */
     struct data_decoder decoder;
+    struct hops hops;
     struct data_emitter emitter;
     bool binary;             /* declared BINARYMIME: its octets are not looked at */
     bool chunks_up;          /* the upstream gets BDAT */

@@ -350,6 +350,7 @@ const char *session_counter_name(enum session_counter c)
         [SESSION_COUNT_TOO_MANY_RCPTS] = "too_many_recipients",
         [SESSION_COUNT_TOO_MANY_COMMANDS] = "too_many_commands",
         [SESSION_COUNT_TOO_BIG] = "too_big",
+        [SESSION_COUNT_TOO_MANY_HOPS] = "too_many_hops",
         [SESSION_COUNT_LINE_TOO_LONG] = "line_too_long",
         [SESSION_COUNT_NO_SPACE] = "no_space",
         [SESSION_COUNT_TIMEOUTS] = "client_timeouts",
@@ -366,8 +367,8 @@ bool session_counter_is_limit(enum session_counter c)
         [SESSION_COUNT_SYNC_VIOLATIONS] = true,   [SESSION_COUNT_BARE_NEWLINES] = true,
         [SESSION_COUNT_TOO_MANY_ERRORS] = true,   [SESSION_COUNT_TOO_MANY_RCPTS] = true,
         [SESSION_COUNT_TOO_MANY_COMMANDS] = true, [SESSION_COUNT_TOO_BIG] = true,
-        [SESSION_COUNT_LINE_TOO_LONG] = true,     [SESSION_COUNT_NO_SPACE] = true,
-        [SESSION_COUNT_TIMEOUTS] = true,
+        [SESSION_COUNT_TOO_MANY_HOPS] = true,     [SESSION_COUNT_LINE_TOO_LONG] = true,
+        [SESSION_COUNT_NO_SPACE] = true,          [SESSION_COUNT_TIMEOUTS] = true,
     };
     return is_limit[c];
 }

@@ -28,6 +28,7 @@ struct session_limits { /* by value from the configuration */
     uint64_t message_bytes, body_memory, hold;
     uint32_t recipients, command_line, auth_line, errors, junk_commands, header_bytes, transactions;
     uint32_t commands, pipelined, line_flood, local_part;
+    uint32_t hops;      /* Received lines of a message; 0: they are not counted */
     uint64_t data_rate; /* octets of content a second; 0: none is asked for */
     uint64_t command_us, content_us, greeting_us, upstream_idle_us;
 };
@@ -82,6 +83,7 @@ enum session_counter { /* things worth a metric; names in session_counter_name()
                        SESSION_COUNT_TOO_MANY_RCPTS,
                        SESSION_COUNT_TOO_MANY_COMMANDS,
                        SESSION_COUNT_TOO_BIG,
+                       SESSION_COUNT_TOO_MANY_HOPS,
                        SESSION_COUNT_LINE_TOO_LONG,
                        SESSION_COUNT_NO_SPACE,
                        SESSION_COUNT_TIMEOUTS,

@@ -9,7 +9,7 @@ import zlib
 
 from tests.support import net
 from tests.support.case import Case, certificate_settings, certificates, listener, with_filters
-from tests.support.client import Smtp, trusting
+from tests.support.client import Closed, Smtp, trusting
 from tests.support.daemon import BUILD
 
 FRONT = "127.0.0.2"
@@ -199,6 +199,24 @@ class Front(Case):
         c.expect(220)
         self.assertEqual(c.say("PROXY TCP4 203.0.113.9 198.51.100.2 4711 25").code, 500)
         self.check_plain(c)
+        for header in (v2(), V1):
+            with self.subTest(header=header):
+                c = self.connect(p, source="127.0.0.3")
+                c.expect(220)
+                c.send(header)
+                self.assertEqual(c.reply().code, 500)
+                c = self.connect(p, source="127.0.0.3")
+                c.send(header + b"EHLO c\r\n")
+                self.assertNotEqual([r for r in self.all_replies(c) if r.code >= 500], [])
+        self.assertNotIn("203.0.113.9", p.log())
+
+    def all_replies(self, c):
+        c.send(b"QUIT\r\n")
+        replies = []
+        with contextlib.suppress(Closed, ConnectionError):
+            while True:
+                replies.append(c.reply())
+        return replies
 
     def check_plain(self, c):
         c.ehlo()
@@ -277,7 +295,7 @@ class Xclient(Case):
         limits = {"one": {"key": ["client/32"], "count": "messages", "rate": "1/1h", "burst": 1}}
         p = self.gate({**with_filters("rate", rate={"plugin": "ratelimit", "store": {"type": "memory"}, "limits": limits}),
                        "plugins": {"path": str(BUILD / "plugins")}})
-        for address, codes in (("203.0.113.9", (250, 450)), ("203.0.113.10", (250, 450))):
+        for address, codes in (("203.0.113.9", (250, 450)), ("203.0.113.10", (250, 450)), ("IPV6:::ffff:203.0.113.10", (450,))):
             c = self.connect(p)
             c.hello()
             c.say(f"XCLIENT ADDR={address}", 220)

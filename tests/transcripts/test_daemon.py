@@ -131,7 +131,7 @@ class Script:
         listener |= {query: self.options[query] for query in ("vrfy", "expn", "etrn") if query in self.options}
         if "starttls" in self.options:
             listener |= {"tls": "starttls", "certificate": "main"}
-        limits = {name: self.options[name] for name in ("errors", "hold", "commands", "pipelined")
+        limits = {name: self.options[name] for name in ("errors", "hold", "commands", "pipelined", "hops")
                   if name in self.options} or None
         return {"hostname": "gate.test", "listeners": {"main": listener}, "limits": limits,
                 "upstreams": {"mta": {"keep": 0, "protocol": "lmtp" if "lmtp" in self.options else "smtp",

@@ -219,9 +219,13 @@ static bool take_limit(struct script *s, const char *line)
         uint32_t *small;
         uint64_t *large;
     } limits[] = {
-        {"recipients ", &l->recipients, NULL}, {"errors ", &l->errors, NULL},
-        {"commands ", &l->commands, NULL},     {"pipelined ", &l->pipelined, NULL},
-        {"message ", NULL, &l->message_bytes}, {"hold ", NULL, &l->hold},
+        {"recipients ", &l->recipients, NULL},
+        {"errors ", &l->errors, NULL},
+        {"commands ", &l->commands, NULL},
+        {"pipelined ", &l->pipelined, NULL},
+        {"hops ", &l->hops, NULL},
+        {"message ", NULL, &l->message_bytes},
+        {"hold ", NULL, &l->hold},
     };
     const char *number;
     for (size_t i = 0; i < COUNT_OF(limits); i++) {
