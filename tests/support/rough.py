@@ -11,6 +11,7 @@ the kernel's timers does not.
 import contextlib
 import fcntl
 import os
+import pathlib
 import random
 import select
 import socket
@@ -19,6 +20,7 @@ import threading
 
 from tests.support.netns import run
 
+TUN = pathlib.Path("/dev/net/tun")
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 HELD_BACK = 0.01  # seconds, when nothing comes that could overtake
 
@@ -34,7 +36,7 @@ class Rough:
         self.held = None
 
     def __enter__(self):
-        self.device = os.open("/dev/net/tun", os.O_RDWR)
+        self.device = os.open(TUN, os.O_RDWR)
         fcntl.ioctl(self.device, TUNSETIFF, struct.pack("16sH22x", b"rough0", IFF_TUN | IFF_NO_PI))
         run("ip", "address", "add", f"{self.here}/24", "dev", "rough0")
         run("ip", "link", "set", "rough0", "mtu", str(self.mtu), "up")
