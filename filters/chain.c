@@ -210,8 +210,8 @@ void chain_run_destroy(struct chain_run **run)
         if (r->members[i].state != MEMBER_MET)
             continue;
         tell_one(r, i, &ev);
-        if (f->plugin->session_end)
-            f->plugin->session_end(f->filter, r->members[i].session);
+        if (f->plugin.session_end)
+            f->plugin.session_end(f->filter, r->members[i].session);
     }
     score_reset(&r->score);
     buf_free(&r->words);

@@ -298,6 +298,26 @@ static void host_resume(void *self, uint64_t ticket, const struct postern_verdic
     run_resume(waiting, &full);
 }
 
+/* ---- edits and tags: this host cannot do them yet ---- */
+
+static int no_edit(struct postern_tx *tx, struct postern_span what)
+{
+    (void)tx, (void)what;
+    return -1;
+}
+
+static int no_edit_of(struct postern_tx *tx, struct postern_span name, struct postern_span value)
+{
+    (void)tx, (void)name, (void)value;
+    return -1;
+}
+
+static struct postern_span no_tag(const struct postern_tx *tx, struct postern_span name)
+{
+    (void)tx, (void)name;
+    return (struct postern_span){NULL, 0};
+}
+
 struct postern_host host_table(const struct filter_services *services)
 {
     static const struct postern_host table = {
@@ -324,6 +344,14 @@ struct postern_host host_table(const struct filter_services *services)
         .ticket = host_ticket,
         .resume = host_resume,
         .count = host_count,
+        .header_add = no_edit_of,
+        .header_replace = no_edit_of,
+        .header_remove = no_edit,
+        .subject_prefix = no_edit,
+        .rcpt_add = no_edit,
+        .rcpt_replace = no_edit,
+        .tag = no_edit_of,
+        .tag_get = no_tag,
     };
     struct postern_host host = table;
     host.stream_write = services->stream_write ? services->stream_write : no_stream_write;

@@ -3,6 +3,8 @@
  * The runtime owns them; runs point at them and must be gone before. */
 #include "filters/instance.h"
 
+#include "filters/loader.h"
+
 #define PATHS_MAX       ((size_t)16 << 20) /* bytes of file names that one instance may keep */
 #define CONFIGURING_MAX ((size_t)64 << 20) /* bytes of names that glob() may find */
 #define DEADLINE_US     5000000u           /* where the settings name none */
@@ -30,7 +32,7 @@ static bool configure(struct filter_instance *f)
 
     f->configuring = &c;
     if (c.arena)
-        result = f->plugin->configure(&f->host, f, f->block, &f->filter);
+        result = f->plugin.configure(&f->host, f, f->block, &f->filter);
     else
         block_error(f, "no memory to configure this filter");
     if (result != 0 && c.errors == 0)
@@ -38,8 +40,8 @@ static bool configure(struct filter_instance *f)
     f->configuring = NULL;
     arena_destroy(&c.arena);
     free(c.globbed);
-    if (result == 0 && c.errors && f->plugin->release)
-        f->plugin->release(f->filter);
+    if (result == 0 && c.errors && f->plugin.release)
+        f->plugin.release(f->filter);
     return result == 0 && c.errors == 0;
 }
 
@@ -60,7 +62,7 @@ struct filter_instance *filter_instance_create(const struct postern_filter *plug
         services->config_error(services->ctx, NULL, 0, 0, "no memory for a filter");
         return NULL;
     }
-    f->plugin = plugin;
+    loader_copy(plugin, &f->plugin);
     f->services = services;
     f->shadow = settings->shadow;
     f->on_error = settings->on_error;
@@ -83,16 +85,16 @@ struct filter_instance *filter_instance_create(const struct postern_filter *plug
 
 void filter_instance_start(struct filter_instance *f)
 {
-    if (f->plugin->start)
-        f->plugin->start(f->filter);
+    if (f->plugin.start)
+        f->plugin.start(f->filter);
 }
 
 void filter_instance_destroy(struct filter_instance **f)
 {
     if (!*f)
         return;
-    if ((*f)->plugin->release)
-        (*f)->plugin->release((*f)->filter);
+    if ((*f)->plugin.release)
+        (*f)->plugin.release((*f)->filter);
     instance_free(*f);
     *f = NULL;
 }

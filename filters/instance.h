@@ -16,7 +16,7 @@ struct configuring { /* what is there only while configure() runs */
 };
 
 struct filter_instance {
-    const struct postern_filter *plugin;
+    struct postern_filter plugin; /* a copy: see loader_copy */
     const struct filter_services *services;
     char *name;
     bool shadow;
@@ -35,7 +35,7 @@ struct postern_host host_table(const struct filter_services *services);
 
 static inline postern_hook instance_hook(const struct filter_instance *f, enum postern_phase phase)
 {
-    return f->plugin->hooks[phase];
+    return f->plugin.hooks[phase];
 }
 
 static inline void instance_count(const struct filter_instance *f, const char *counter)

@@ -8,12 +8,15 @@
 #include <limits.h>
 #include <stdarg.h>
 
-#define SYMBOL "postern_filter"
+#define SYMBOL    "postern_filter"
+#define HOOKS_1_0 16 /* CONNECT to DISCONNECT: the descriptor of 1.0 ended with them */
 
 /* The descriptor's size in each minor of this major: what a plugin built for it must state. */
 static const size_t descriptor_sizes[POSTERN_ABI_MINOR + 1] = {
-    [0] = sizeof(struct postern_filter),
+    [0] = offsetof(struct postern_filter, hooks) + HOOKS_1_0 * sizeof(postern_hook),
+    [1] = sizeof(struct postern_filter),
 };
+_Static_assert(POSTERN_PHASES <= POSTERN_HOOKS, "a place for every phase's hook");
 
 /* Always false, so that a check can return it. */
 static bool PRINTF_LIKE(3, 4) fail(char *error, size_t error_size, const char *format, ...)
@@ -40,6 +43,14 @@ bool loader_check(const struct postern_filter *f, char *error, size_t error_size
     if (!f->name || !f->configure)
         return fail(error, error_size, "its descriptor lacks %s", f->name ? "configure()" : "a name");
     return true;
+}
+
+void loader_copy(const struct postern_filter *f, struct postern_filter *out)
+{
+    size_t n = f->size < sizeof(*out) ? f->size : sizeof(*out);
+
+    *out = (struct postern_filter){0};
+    memcpy(out, f, n);
 }
 
 /* A name, never a path: the folder is the administrator's choice, not the filter section's. */

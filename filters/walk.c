@@ -173,8 +173,8 @@ static void cancel_answer(struct chain_run *r)
     uint64_t ticket = r->ticket;
 
     drop_ticket(r);
-    if (f->plugin->cancel)
-        f->plugin->cancel(f->filter, r->members[r->at].session, ticket);
+    if (f->plugin.cancel)
+        f->plugin.cancel(f->filter, r->members[r->at].session, ticket);
 }
 
 static void deadline_passed(void *arg)
@@ -352,7 +352,7 @@ static void meet(struct chain_run *r)
     if (m->state != MEMBER_NEW)
         return;
     m->state = MEMBER_MET;
-    if (f->plugin->session_begin && f->plugin->session_begin(f->filter, &r->tx, &m->session) != 0)
+    if (f->plugin.session_begin && f->plugin.session_begin(f->filter, &r->tx, &m->session) != 0)
         m->state = MEMBER_FAILED;
 }
 

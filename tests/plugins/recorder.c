@@ -118,8 +118,9 @@ static void record(void *filter, void *session, struct postern_tx *tx, const str
                    struct postern_verdict *v)
 {
     static const char *const names[POSTERN_PHASES] = {
-        "CONNECT", "HELO", "AUTH", "MAIL", "RCPT",       "DATA",          "HEADER", "HEADERS",
-        "BODY",    "PART", "TEXT", "END",  "RCPT_REPLY", "MESSAGE_REPLY", "ABORT",  "DISCONNECT"};
+        "CONNECT", "HELO",       "AUTH",        "MAIL", "RCPT", "DATA",       "HEADER",
+        "HEADERS", "BODY",       "PART",        "TEXT", "END",  "RCPT_REPLY", "MESSAGE_REPLY",
+        "ABORT",   "DISCONNECT", "PART_HEADER", "HTML", "URL",  "MEMBER",     "FLAG"};
     struct recorder *r = filter;
 
     (void)session, (void)v;

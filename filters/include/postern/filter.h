@@ -11,6 +11,8 @@
  * up to its own. Every struct that may grow starts with its size, and nobody reads past the size that it was
  * given. Nothing is ever removed or reordered within a major.
  *   1.0  the first.
+ *   1.1  the phases from PART_HEADER on, what struct postern_part has behind filename, edits and tags in
+ * struct postern_host, `wants` in struct postern_filter.
  *
  * Threads. There are none: every call comes from the one loop of a worker, and none may block. What takes
  * long is asked of the host (streams, timers) and answered with POSTERN_PENDING.
@@ -26,7 +28,7 @@
 
 #define POSTERN_FILTER_MAGIC 0x706f7374u /* "post" */
 #define POSTERN_ABI_MAJOR    1
-#define POSTERN_ABI_MINOR    0
+#define POSTERN_ABI_MINOR    1
 
 struct postern_span {
     const char *p;
@@ -96,20 +98,31 @@ enum postern_phase {
     POSTERN_ON_BODY,          /* text: raw bytes   -        a piece of the content as it was sent, dots
                                                             unstuffed, header section included */
     POSTERN_ON_PART,          /* part              -        a MIME part begins: its type and file name */
-    POSTERN_ON_TEXT,          /* text, part        -        a piece of a text part, decoded to UTF-8 */
+    POSTERN_ON_TEXT,          /* text, part        -        a piece of a text part, decoded to UTF-8; of an
+                                                            HTML part what a reader sees */
     POSTERN_ON_END,           /* -                 verdict  the whole content was seen */
     POSTERN_ON_RCPT_REPLY,    /* text, reply       -        what became of a recipient */
     POSTERN_ON_MESSAGE_REPLY, /* reply             -        what became of the message */
     POSTERN_ON_ABORT,         /* -                 -        the transaction ended without an END */
     POSTERN_ON_DISCONNECT,    /* -                 -        the session is over */
+    POSTERN_ON_PART_HEADER,   /* name, text, raw, part -    one field of a part's or nested message's header
+                                                            section, decoded and unfolded; before its PART */
+    POSTERN_ON_HTML,          /* text, part        -        a piece of an HTML part, UTF-8, markup and all */
+    POSTERN_ON_URL,           /* text, part        -        an address in text or HTML, as a browser has it */
+    POSTERN_ON_MEMBER,        /* text, part        -        the name of a file inside an archive */
+    POSTERN_ON_FLAG,          /* text, part        -        something is not as it should be, by name
+                                                            ("bad-base64"): once per name and part; part is
+                                                            NULL where it is about the whole message */
     POSTERN_PHASES
 };
+#define POSTERN_HOOKS 32 /* places for hooks in the descriptor; later minors fill them */
 /* clang-format on */
 /* For every MAIL hook that was called, exactly one of END and ABORT follows; an END may be followed by one
  * MESSAGE_REPLY (code 0 when the outcome is unknown). RCPT_REPLY follows each RCPT hook: its code is the
  * reply that the client gets, be it the upstream's, this filter's or another filter's (code 0: none came
  * before the transaction ended). PART comes once more, with the same index, for each further file name that
- * a part gives itself: programs differ in which they take.
+ * a part gives itself, and for each further reading of what it is: programs differ in which they take. The
+ * TEXT of such a reading follows its PART.
  *
  * A message may have more than is shown: a header section, nesting, parts or names past the limits, or fields
  * that contradict each other about its encoding. Where a filter has a HEADER, PART or TEXT hook and lets such
@@ -149,17 +162,22 @@ struct postern_tx; /* one session and its transaction, if there is one: the hand
 
 struct postern_part {
     uint32_t index, depth;        /* in the order of the message, from 0; nesting from 0 */
-    struct postern_span type;     /* "text/plain", lower case */
+    struct postern_span type;     /* "text/plain", lower case: as which it is read */
     struct postern_span filename; /* decoded, UTF-8; empty: none */
+    /* 1.1. A plugin is never loaded by a host of a smaller minor, so it finds what its own header shows. */
+    struct postern_span declared; /* the type that Content-Type gives, lower case; empty: none */
+    struct postern_span detected; /* what its first bytes say: "application/zip"; empty: nothing, or PART */
+    struct postern_span charset;  /* lower case; empty: none */
+    struct postern_span disposition; /* "attachment", "inline", lower case; empty: none */
 };
 
 struct postern_event {
     size_t size;
     enum postern_phase phase;
-    struct postern_span name;        /* HEADER: the field's name as written */
+    struct postern_span name;        /* HEADER, PART_HEADER: the field's name as written */
     struct postern_span text;        /* see enum postern_phase */
-    struct postern_span raw;         /* HEADER: the field as sent, folded, with its CRLF */
-    const struct postern_part *part; /* PART, TEXT */
+    struct postern_span raw;         /* HEADER, PART_HEADER: the field as sent, folded, with its CRLF */
+    const struct postern_part *part; /* PART, TEXT and the phases since 1.1 */
     unsigned code;                   /* RCPT_REPLY, MESSAGE_REPLY: the reply code; 0: none came */
     int from_upstream;               /* RCPT_REPLY, MESSAGE_REPLY: 1 if the upstream gave it */
 };
@@ -263,6 +281,24 @@ struct postern_host {
 
     /* Adds to a counter of this filter; made on first use. */
     void (*count)(void *self, const char *name, uint64_t add);
+
+    /* ---- 1.1 ---- */
+
+    /* Edits of the message, from MAIL until END's verdict, for a filter that declares POSTERN_WANTS_EDITS.
+     * 0, or -1 when it cannot be done (any more): the reason is in the log. Texts are copied. */
+    int (*header_add)(struct postern_tx *tx, struct postern_span name,
+                      struct postern_span value); /* at the top of the header section */
+    int (*header_replace)(struct postern_tx *tx, struct postern_span name,
+                          struct postern_span value); /* all fields of that name by one */
+    int (*header_remove)(struct postern_tx *tx, struct postern_span name);
+    /* UTF-8 in front of the decoded subject; encoded (RFC 2047) where it is not ASCII. */
+    int (*subject_prefix)(struct postern_tx *tx, struct postern_span text);
+    /* One more recipient for the server; its refusal is logged and never shown to the client. */
+    int (*rcpt_add)(struct postern_tx *tx, struct postern_span mailbox);
+    int (*rcpt_replace)(struct postern_tx *tx, struct postern_span mailbox); /* all of them by this one */
+    /* A note on the transaction, for the log and for the filters that follow. */
+    int (*tag)(struct postern_tx *tx, struct postern_span name, struct postern_span value);
+    struct postern_span (*tag_get)(const struct postern_tx *tx, struct postern_span name); /* empty: none */
 };
 
 /* ---- what the plugin exports ---- */
@@ -271,6 +307,9 @@ struct postern_host {
  * verdict; elsewhere it is ignored. */
 typedef void (*postern_hook)(void *filter, void *session, struct postern_tx *tx,
                              const struct postern_event *ev, struct postern_verdict *v);
+
+/* What a filter needs of a message. */
+#define POSTERN_WANTS_EDITS 1u /* to change it: the message is held until END, however large */
 
 struct postern_filter {
     uint32_t magic; /* POSTERN_FILTER_MAGIC */
@@ -294,7 +333,8 @@ struct postern_filter {
     /* A pending verdict is not wanted any more (disconnect, timeout). May be NULL. */
     void (*cancel)(void *filter, void *session, uint64_t ticket);
 
-    postern_hook hooks[POSTERN_PHASES];
+    postern_hook hooks[POSTERN_HOOKS]; /* by enum postern_phase; NULL: not wanted. 1.0 had 16 */
+    unsigned wants;                    /* 1.1: POSTERN_WANTS_… */
 };
 
 /* Every plugin defines: const struct postern_filter postern_filter = { … }; */

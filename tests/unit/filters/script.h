@@ -46,8 +46,9 @@ struct bench {
 static inline const char *phase_name(enum postern_phase phase)
 {
     static const char *const names[POSTERN_PHASES] = {
-        "CONNECT", "HELO", "AUTH", "MAIL", "RCPT",       "DATA",          "HEADER", "HEADERS",
-        "BODY",    "PART", "TEXT", "END",  "RCPT_REPLY", "MESSAGE_REPLY", "ABORT",  "DISCONNECT"};
+        "CONNECT", "HELO",       "AUTH",        "MAIL", "RCPT", "DATA",       "HEADER",
+        "HEADERS", "BODY",       "PART",        "TEXT", "END",  "RCPT_REPLY", "MESSAGE_REPLY",
+        "ABORT",   "DISCONNECT", "PART_HEADER", "HTML", "URL",  "MEMBER",     "FLAG"};
     return names[phase];
 }
 
@@ -149,7 +150,8 @@ static inline void bench_begin(struct bench *b, size_t n)
         struct script *s = &b->scripts[i];
         s->bench = b;
         s->name[0] = (char)('a' + (int)i);
-        s->plugin = (struct postern_filter){.name = s->name,
+        s->plugin = (struct postern_filter){.size = sizeof(struct postern_filter),
+                                            .name = s->name,
                                             .configure = script_configure,
                                             .session_begin = script_session_begin,
                                             .session_end = script_session_end,

@@ -132,6 +132,28 @@ static void refuse_refuses_where_it_is_told_to(void **state)
     }
 }
 
+/* ---- old ---- */
+
+/* Built for 1.0: its hooks are called, and nothing behind its descriptor is taken for one. */
+static void old_plugins_go_on_working(void **state)
+{
+    struct stage s;
+    (void)state;
+    stage_begin(&s);
+    stage_start(&s, "old");
+    assert_int_equal(code_in(&s, POSTERN_ON_MAIL), 0);
+    assert_int_equal(code_in(&s, POSTERN_ON_RCPT), 554);
+    struct verdict v;
+    assert_int_equal(chain_content(s.run,
+                                   SPAN_LIT("Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+                                            "--b\r\nContent-Type: text/html\r\n\r\n"
+                                            "<a href='http://a.example'>\r\n"),
+                                   &v),
+                     CHAIN_DONE);
+    assert_int_equal(code_in(&s, POSTERN_ON_END), 0);
+    stage_end(&s);
+}
+
 /* ---- slow, late, failing ---- */
 
 static void slow_answers_later_or_at_once(void **state)
@@ -259,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuse_refuses_where_it_is_told_to),
+        cmocka_unit_test(old_plugins_go_on_working),
         cmocka_unit_test(slow_answers_later_or_at_once),
         cmocka_unit_test(slow_stops_its_timer_when_cancelled),
         cmocka_unit_test(late_answers_find_nobody),

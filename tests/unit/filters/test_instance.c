@@ -35,7 +35,8 @@ static struct filter_instance *try(struct trial *t, configuring how)
     const struct filter_settings settings = {.name = "f", .block = &t->block};
     *t = (struct trial){.configure = how};
     t->block = (struct postern_node){.kind = POSTERN_NODE_MAP, .file = "conf", .line = 7, .column = 3};
-    t->plugin = (struct postern_filter){.configure = configure, .release = release, .start = started};
+    t->plugin = (struct postern_filter){
+        .size = sizeof(t->plugin), .configure = configure, .release = release, .start = started};
     fake_begin(&t->fake);
     return filter_instance_create(&t->plugin, &settings, &t->fake.services);
 }
@@ -200,7 +201,7 @@ static void services_may_be_absent(void **state)
     fake_begin(&t.fake);
     t.fake.services.timer_start = NULL;
     t.fake.services.timer_stop = NULL;
-    t.plugin = (struct postern_filter){.configure = configure};
+    t.plugin = (struct postern_filter){.size = sizeof(struct postern_filter), .configure = configure};
     struct filter_settings with_block = settings;
     with_block.block = &t.block;
     struct filter_instance *f = filter_instance_create(&t.plugin, &with_block, &t.fake.services);

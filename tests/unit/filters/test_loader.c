@@ -136,12 +136,30 @@ static void descriptors_are_checked(void **state)
     assert_int_equal(strlen(tiny), sizeof(tiny) - 1);
 }
 
+/* What a descriptor of 1.0 has, and NULL for all that came later. */
+static void an_older_descriptor_is_filled_up(void **state)
+{
+    (void)state;
+    char error[512] = "";
+    const struct postern_filter *f = loader_open(test_plugins, SPAN_LIT("old"), error, sizeof(error));
+    struct postern_filter copy;
+
+    assert_non_null(f);
+    loader_copy(f, &copy);
+    assert_string_equal(copy.name, "old");
+    assert_non_null(copy.hooks[POSTERN_ON_RCPT]);
+    for (size_t i = POSTERN_ON_PART_HEADER; i < POSTERN_HOOKS; i++)
+        assert_null(copy.hooks[i]);
+    assert_int_equal(copy.wants, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_plugin_is_loaded),          cmocka_unit_test(hello_is_loaded),
         cmocka_unit_test(two_plugins_have_two_descriptors), cmocka_unit_test(what_is_no_plugin_is_refused),
         cmocka_unit_test(a_name_is_never_a_path),           cmocka_unit_test(descriptors_are_checked),
+        cmocka_unit_test(an_older_descriptor_is_filled_up),
     };
     return cmocka_run_group_tests(tests, find_folders, NULL);
 }
