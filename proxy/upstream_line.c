@@ -101,11 +101,16 @@ static void on_dane(void *arg, struct dane_facts *f)
 void upstream_line_log_dane(const struct up_line *l, const char *why)
 {
     const struct dane_facts *f = l->dane;
-    bool tls = f && (f->verdict == DANE_MATCH || f->verdict == DANE_TLS);
-    if ((tls && upleg_was_securing(l->leg)) || (f && f->verdict == DANE_FAILS))
-        log_plain(l->up->env.log, LOG_AT_WARN, "upstream %s: server %s fails DANE: %s%s%s%s",
-                  l->up->conf->name, l->server->text, why, tls ? " (its TLSA records: " : "",
-                  tls ? f->text : "", tls ? ")" : "");
+    bool must = f && (f->verdict == DANE_MATCH || f->verdict == DANE_TLS);
+    bool spoke = l->connected && l->config.tls != l->up->leg_config.tls; /* it may have no TLS at all */
+    if (f && f->verdict == DANE_FAILS)
+        log_plain(l->up->env.log, LOG_AT_WARN, "upstream %s: server %s fails DANE: %s", l->up->conf->name,
+                  l->server->text, why);
+    else if (must && (upleg_was_securing(l->leg) || spoke))
+        log_plain(l->up->env.log, LOG_AT_WARN,
+                  "upstream %s: server %s %s: %s (TLS is a must by its TLSA records: %s)", l->up->conf->name,
+                  l->server->text, upleg_was_securing(l->leg) ? "fails DANE" : "cannot be used", why,
+                  f->text);
 }
 
 /* The first step; the others follow by events. */
@@ -281,6 +286,7 @@ static bool own_preface(struct up_line *l)
 
 static void on_connected(struct up_line *l)
 {
+    l->connected = true;
     if (!buf_len(&l->preface) && !own_preface(l)) {
         upleg_lost(l->leg, "no memory for a PROXY header");
         return;

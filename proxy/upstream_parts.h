@@ -38,6 +38,7 @@ struct up_line {
     bool probe;                 /* made to see what the upstream offers */
     size_t tries;               /* servers tried before for this wish */
     bool plain;                 /* opportunistic TLS that failed: this one goes without */
+    bool connected;             /* the server was reached */
     struct loop_timer timer;    /* of the leg */
     struct loop_timer patience; /* how long it is kept, or may take to become clean */
     struct loop_deferred burial;

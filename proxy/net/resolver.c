@@ -364,6 +364,10 @@ struct resolver *resolver_create(struct loop *l)
         .sock_state_cb_data = r,
     };
     int set = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE /* newer ones keep answers; who asks here knows for how long they are good */
+    o.qcache_max_ttl = 0;
+    set |= ARES_OPT_QUERY_CACHE;
+#endif
     if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
         goto fail;
     if (ares_init_options(&r->channel, &o, set) != ARES_SUCCESS) {
