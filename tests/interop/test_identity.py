@@ -127,3 +127,76 @@ class Proxy(Identity):
         with socket.create_connection(("127.0.0.1", self.mta.plain), 10) as s:
             s.sendall(b"EHLO c\r\n")
             self.assertNotIn(b"250", s.recv(100))
+
+
+class Named(Identity):
+    """Clients whom a proxy in front names, with addresses made for documentation; what it says goes on to Postfix."""
+
+    more = TRUSTS.format("xclient") + "inet_protocols = all\nsmtpd_sasl_auth_enable = yes\n"
+    FOUR, SIX = "203.0.113.9", "2001:db8::9"
+
+    def named(self, method, words):
+        p = self.postern(self.mta.plain, upstreams={"mta": {"identity": method}},
+                         listeners={"main": listener(trust_xclient=["127.0.0.2"])})
+        c = self.session(p, "127.0.0.2", "front.example.net")
+        c.say(f"XCLIENT {words}", 220)
+        c.ehlo("c.example.net")
+        return c
+
+    def test_both_families(self):
+        for address, said in ((self.FOUR, self.FOUR), (self.SIX, f"IPv6:{self.SIX}")):
+            for method in ("auto", "xclient"):
+                with self.subTest(address=address, method=method):
+                    nonce, queue_id = self.send(self.named(method, f"ADDR={said} PORT=4711"))
+                    self.assertIn(f"[{said}]", self.received(nonce))
+                    self.assertIn(f"[{address}]", self.log_of(queue_id)[0])
+
+    def test_login_and_name(self):
+        words = f"ADDR={self.FOUR} NAME=n.example.net LOGIN=jane+2Bdoe@x.test DESTADDR=198.51.100.2 DESTPORT=25"
+        nonce, queue_id = self.send(self.named("xclient", words))
+        line, = self.log_of(queue_id)
+        self.assertIn(f"client=n.example.net[{self.FOUR}]", line)
+        self.assertIn("sasl_username=jane+doe@x.test", line)
+        self.assertIn(f"from c.example.net (n.example.net [{self.FOUR}])", self.received(nonce))
+
+    def test_a_client_that_nobody_knows(self):
+        nonce, _ = self.send(self.named("xclient", "ADDR=[UNAVAILABLE]"))
+        self.assertIn("(unknown [unknown])", self.received(nonce))
+
+
+class NamedTurnedAway(Named):
+    """Postfix judges the named client in its second greeting."""
+
+    more = Named.more + f"smtpd_delay_reject = no\nsmtpd_client_restrictions = check_client_access inline:{{{Named.FOUR}=REJECT}}\n"
+    test_both_families = test_login_and_name = test_a_client_that_nobody_knows = None
+
+    def test_it_reads_why(self):
+        c = self.named("xclient", f"ADDR={self.FOUR}")
+        reply = c.say("MAIL FROM:<a@x.test>")
+        self.assertEqual(reply.code, 554, reply)
+        self.assertIn("Client host rejected", reply.text)
+        self.send(self.named("xclient", "ADDR=203.0.113.10"))
+
+
+class NamedProxy(Identity):
+    """The same by PROXY headers in and out."""
+
+    more = "smtpd_upstream_proxy_protocol = haproxy\nsmtpd_upstream_proxy_timeout = 5s\ninet_protocols = all\n"
+
+    def setUp(self):
+        super().setUp()
+        self.strict_sink = False
+
+    def test_both_families(self):
+        for method in ("proxy-v1", "proxy-v2"):
+            p = self.postern(self.mta.plain, upstreams={"mta": {"identity": method}},
+                             listeners={"main": listener(trust_proxy=["127.0.0.2"])})
+            for family, client, reached in (("TCP4", Named.FOUR, "198.51.100.2"), ("TCP6", Named.SIX, "2001:db8::1")):
+                with self.subTest(method=method, client=client):
+                    c = self.stack.enter_context(Smtp(p.port, source=("127.0.0.2", 0)))
+                    c.send(f"PROXY {family} {client} {reached} 4711 25\r\n")
+                    c.hello("c.example.net")
+                    nonce, queue_id = self.send(c)
+                    self.assertIn(client, self.received(nonce))
+                    self.assertIn("from c.example.net ", self.received(nonce))
+                    self.assertIn(f"[{client}]", self.log_of(queue_id)[0])
