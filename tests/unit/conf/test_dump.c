@@ -124,6 +124,7 @@ static void test_all_in_force(void **state)
                         "  pipelined: 128\n"
                         "  line_flood: 64KiB\n"
                         "  data_rate: 500\n"
+                        "  hops: 0\n"
                         "  reply_lines: 128\n"
                         "  reply_bytes: 64KiB\n"
                         "  sessions_per_client: 50\n"

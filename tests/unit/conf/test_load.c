@@ -196,6 +196,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->limits.pipelined, 128);
     assert_int_equal(c->limits.line_flood, 64 << 10);
     assert_int_equal(c->limits.data_rate, 500);
+    assert_int_equal(c->limits.hops, 0);
     assert_int_equal(c->limits.reply_lines, 128);
     assert_int_equal(c->limits.reply_bytes, 64 << 10);
     assert_int_equal(c->timeouts.greeting, 10000000);
@@ -224,35 +225,35 @@ static void test_everything_set(void **state)
 {
     struct loaded l;
     (void)state;
-    load_text(
-        &l,
-        "log: { format: json, to: logs/mail.log, level: debug }\n"
-        "state_dir: spool\n"
-        "user: postern\n"
-        "limits: { message: 1GB, recipients: 100, command_line: 512, transactions: 7,\n"
-        "  commands: 9, pipelined: 1, line_flood: 1MiB, data_rate: 0, reply_lines: 10, reply_bytes: 4KiB }\n"
-        "timeouts: { drain: 90s, command: 1h, greeting: 1s }\n"
-        "certificates: { a: { certificate: /a.pem, key: a.key }, b: { certificate: b, key: b } }\n"
-        "listeners:\n"
-        "  in:\n"
-        "    bind: [127.0.0.1:25, '[::]:25']\n"
-        "    tls: implicit\n"
-        "    certificate: [b, a]\n"
-        "    upstream: mta\n"
-        "    policy: open\n"
-        "    bare_newline: normalize\n"
-        "    auth_needs_tls: off\n"
-        "    enforce_sync: 'No'\n"
-        "    lenient_sync: [192.0.2.0/24, '2001:db8::/32']\n"
-        "    normalize_newlines: 10.0.0.1\n"
-        "    vrfy: relay\n"
-        "    expn: relay\n"
-        "    etrn: relay\n"
-        "upstreams:\n"
-        "  mta: { servers: [a.test:25, b.test:587], tls: required, connect: eager, identity: none,\n"
-        "         keep: 0, keep_time: 5m, probe: 2s }\n"
-        "policies: { open: { filters: hello } }\n"
-        "filters: { hello: { plugin: hello, mode: shadow, on_error: reject, deadline: 250ms } }\n");
+    load_text(&l,
+              "log: { format: json, to: logs/mail.log, level: debug }\n"
+              "state_dir: spool\n"
+              "user: postern\n"
+              "limits: { message: 1GB, recipients: 100, command_line: 512, transactions: 7,\n"
+              "  commands: 9, pipelined: 1, line_flood: 1MiB, data_rate: 0, hops: 100, reply_lines: 10, "
+              "reply_bytes: 4KiB }\n"
+              "timeouts: { drain: 90s, command: 1h, greeting: 1s }\n"
+              "certificates: { a: { certificate: /a.pem, key: a.key }, b: { certificate: b, key: b } }\n"
+              "listeners:\n"
+              "  in:\n"
+              "    bind: [127.0.0.1:25, '[::]:25']\n"
+              "    tls: implicit\n"
+              "    certificate: [b, a]\n"
+              "    upstream: mta\n"
+              "    policy: open\n"
+              "    bare_newline: normalize\n"
+              "    auth_needs_tls: off\n"
+              "    enforce_sync: 'No'\n"
+              "    lenient_sync: [192.0.2.0/24, '2001:db8::/32']\n"
+              "    normalize_newlines: 10.0.0.1\n"
+              "    vrfy: relay\n"
+              "    expn: relay\n"
+              "    etrn: relay\n"
+              "upstreams:\n"
+              "  mta: { servers: [a.test:25, b.test:587], tls: required, connect: eager, identity: none,\n"
+              "         keep: 0, keep_time: 5m, probe: 2s }\n"
+              "policies: { open: { filters: hello } }\n"
+              "filters: { hello: { plugin: hello, mode: shadow, on_error: reject, deadline: 250ms } }\n");
     assert_string_equal(l.report, "");
     assert_non_null(l.conf);
     const struct conf *c = l.conf;
@@ -268,6 +269,7 @@ static void test_everything_set(void **state)
     assert_int_equal(c->limits.pipelined, 1);
     assert_int_equal(c->limits.line_flood, 1 << 20);
     assert_int_equal(c->limits.data_rate, 0);
+    assert_int_equal(c->limits.hops, 100);
     assert_int_equal(c->limits.reply_lines, 10);
     assert_int_equal(c->limits.reply_bytes, 4096);
     assert_int_equal(c->timeouts.greeting, 1000000);
