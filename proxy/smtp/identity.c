@@ -127,7 +127,8 @@ static bool append(char line[IDENTITY_LINE], size_t *n, struct span s)
 {
     if (s.n > IDENTITY_LINE - *n)
         return false;
-    memcpy(line + *n, s.p, s.n);
+    if (s.n)
+        memcpy(line + *n, s.p, s.n);
     *n += s.n;
     return true;
 }
