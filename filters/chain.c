@@ -181,6 +181,7 @@ void run_transaction_begin(struct chain_run *r)
     for (size_t i = 0; i < r->chain->n; i++)
         r->members[i].tx = TX_NONE;
     score_reset(&r->score);
+    r->flags = 0;
     r->shadow_points = 0;
     r->mode = CONTENT_NEW;
     r->refused = false;
@@ -216,6 +217,7 @@ void chain_run_destroy(struct chain_run **run)
     score_reset(&r->score);
     buf_free(&r->words);
     buf_free(&r->kept);
+    buf_free(&r->flags_text);
     free(r);
 }
 
@@ -229,4 +231,18 @@ double chain_score(const struct chain_run *r)
 struct span chain_score_text(struct chain_run *r)
 {
     return score_text(&r->score);
+}
+
+/* ---- flags ---- */
+
+struct span chain_flags_text(struct chain_run *r)
+{
+    bool good = true;
+
+    buf_free(&r->flags_text);
+    for (unsigned i = 0; good && r->flags >> i; i++)
+        if (r->flags >> i & 1)
+            good = buf_printf(&r->flags_text, "%s%s", buf_len(&r->flags_text) ? "," : "",
+                              message_flag((enum message_flag)i)->name);
+    return buf_span(&r->flags_text);
 }

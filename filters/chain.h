@@ -87,5 +87,8 @@ void chain_cancel(struct chain_run *r);
 double chain_score(const struct chain_run *r);
 /* "wallet=2.5 meds=4" of this transaction, for the log; good until the next call. */
 struct span chain_score_text(struct chain_run *r);
+/* What was not as it should be in the transaction's message: "bad-base64,depth-limit"; good until the next
+ * call. The counters filter.message.flag.NAME have them, too. */
+struct span chain_flags_text(struct chain_run *r);
 
 #endif

@@ -64,7 +64,7 @@ static size_t copy_lower(char *to, size_t room, struct span s)
 
 /* Every reading of one parameter, given to `take`. */
 static bool each_reading(struct entity *e, const struct parameters *p, const char *name, bool words,
-                         struct charset_pool *pool, unsigned *flags_r,
+                         struct charset_pool *pool, uint64_t *flags_r,
                          bool (*take)(struct entity *e, struct span value))
 {
     struct buf value = {0};
@@ -107,7 +107,7 @@ static bool is_type(struct span s)
 }
 
 static bool content_type(struct entity *e, const struct parameters *p, struct charset_pool *pool,
-                         unsigned *flags_r)
+                         uint64_t *flags_r)
 {
     struct span type = parameter_token(p->value);
     bool multipart = span_istarts(type, SPAN_LIT("multipart/"));
@@ -116,6 +116,7 @@ static bool content_type(struct entity *e, const struct parameters *p, struct ch
         *flags_r |= MESSAGE_DUP_CONTENT_TYPE;
     else if (is_type(type))
         e->type_n = copy_lower(e->type, sizeof(e->type), type);
+    e->declares = e->type_n > 0;
     e->type_disputed = e->type_disputed || (e->has_type && e->says_multipart != multipart);
     e->has_type = true;
     e->says_multipart = e->says_multipart || multipart;
@@ -127,15 +128,17 @@ static bool content_type(struct entity *e, const struct parameters *p, struct ch
 }
 
 static bool content_disposition(struct entity *e, const struct parameters *p, struct charset_pool *pool,
-                                unsigned *flags_r)
+                                uint64_t *flags_r)
 {
+    if (e->disposition_n == 0)
+        e->disposition_n = copy_lower(e->disposition, sizeof(e->disposition), parameter_token(p->value));
     return each_reading(e, p, "filename", true, pool, flags_r, take_filename);
 }
 
 /* Of several encodings the first that is one counts. Where they differ, a program that takes another one
  * shows another text. */
 static bool content_encoding(struct entity *e, const struct parameters *p, struct charset_pool *pool,
-                             unsigned *flags_r)
+                             uint64_t *flags_r)
 {
     static const struct {
         const char *name;
@@ -162,12 +165,12 @@ static bool content_encoding(struct entity *e, const struct parameters *p, struc
 }
 
 bool entity_field(struct entity *e, struct span name, struct span value, struct charset_pool *pool,
-                  unsigned *flags_r)
+                  uint64_t *flags_r)
 {
     static const struct {
         const char *name;
         bool (*read)(struct entity *e, const struct parameters *p, struct charset_pool *pool,
-                     unsigned *flags_r);
+                     uint64_t *flags_r);
     } fields[] = {{"Content-Type", content_type},
                   {"Content-Disposition", content_disposition},
                   {"Content-Transfer-Encoding", content_encoding}};
@@ -204,13 +207,13 @@ static bool is_message(const struct entity *e)
            span_eq(entity_type(e), SPAN_LIT("message/global"));
 }
 
-static enum entity_kind kind_of(const struct entity *e, unsigned *flags_r)
+static enum entity_kind kind_of(const struct entity *e, uint64_t *flags_r)
 {
     struct span type = entity_type(e);
 
     if (e->says_multipart) {
         if (e->transfer != TRANSFER_IDENTITY)
-            *flags_r |= MESSAGE_ODD_ENCODING | (e->type_disputed ? MESSAGE_AMBIGUOUS : 0u);
+            *flags_r |= MESSAGE_ODD_ENCODING | (e->type_disputed ? MESSAGE_AMBIGUOUS : 0);
         if (e->boundaries.n)
             return ENTITY_MULTIPART;
         *flags_r |= MESSAGE_NO_CLOSING_BOUNDARY;
@@ -223,7 +226,7 @@ static enum entity_kind kind_of(const struct entity *e, unsigned *flags_r)
     return ENTITY_OPAQUE;
 }
 
-void entity_settle(struct entity *e, bool nest, unsigned *flags_r)
+void entity_settle(struct entity *e, bool nest, uint64_t *flags_r)
 {
     default_type(e);
     if (e->boundaries.more || e->filenames.more)
@@ -245,7 +248,7 @@ static bool only_padding(struct span s)
     return true;
 }
 
-enum boundary entity_boundary(const struct entity *e, struct span line, unsigned *flags_r)
+enum boundary entity_boundary(const struct entity *e, struct span line, uint64_t *flags_r)
 {
     for (size_t i = 0; i < e->boundaries.n; i++) {
         struct span boundary = reading(&e->boundaries, i), rest = span_skip(line, 2 + boundary.n);

@@ -11,10 +11,11 @@
 #include "filters/message.h"
 #include "filters/transfer.h"
 
-#define ENTITY_TYPE_MAX     127
-#define ENTITY_CHARSET_MAX  63
-#define ENTITY_BOUNDARY_MAX 256
-#define ENTITY_READINGS     4 /* of a boundary or a file name, where programs would read different ones */
+#define ENTITY_TYPE_MAX        127
+#define ENTITY_CHARSET_MAX     63
+#define ENTITY_DISPOSITION_MAX 31
+#define ENTITY_BOUNDARY_MAX    256
+#define ENTITY_READINGS        4 /* of a boundary or a file name, where programs would read different ones */
 
 enum entity_kind {
     ENTITY_OPAQUE,    /* nobody looks at its bytes */
@@ -40,8 +41,12 @@ struct entity {
     size_t type_n;
     char charset[ENTITY_CHARSET_MAX];
     size_t charset_n;
+    char disposition[ENTITY_DISPOSITION_MAX];
+    size_t disposition_n;
     struct readings boundaries, filenames;
+    uint64_t told; /* its flags that were told */
     bool has_type, has_encoding;
+    bool declares; /* `type` is what the field says, not a default */
     bool says_text, says_multipart;
     bool type_disputed; /* of two types one was a multipart */
     bool closed;        /* the closing boundary came */
@@ -51,17 +56,25 @@ MUST_CHECK struct entity *entity_create(struct entity *parent);
 void entity_destroy(struct entity **e); /* gives its parent's place to the caller: see e->parent before */
 /* One field of its header section, the value unfolded. Fields that say nothing about content are ignored. */
 MUST_CHECK bool entity_field(struct entity *e, struct span name, struct span value, struct charset_pool *pool,
-                             unsigned *flags_r);
+                             uint64_t *flags_r);
 /* The header section is over: settles the kind. `nest`: may it contain other entities? */
-void entity_settle(struct entity *e, bool nest, unsigned *flags_r);
+void entity_settle(struct entity *e, bool nest, uint64_t *flags_r);
 
 enum boundary { BOUNDARY_NONE, BOUNDARY_OPEN, BOUNDARY_CLOSE };
 /* Is the line, which begins with "--", a boundary of this entity? */
-enum boundary entity_boundary(const struct entity *e, struct span line, unsigned *flags_r);
+enum boundary entity_boundary(const struct entity *e, struct span line, uint64_t *flags_r);
 
 static inline struct span entity_type(const struct entity *e)
 {
     return (struct span){e->type, e->type_n};
+}
+static inline struct span entity_declared(const struct entity *e)
+{
+    return (struct span){e->type, e->declares ? e->type_n : 0};
+}
+static inline struct span entity_disposition(const struct entity *e)
+{
+    return (struct span){e->disposition, e->disposition_n};
 }
 static inline struct span entity_charset(const struct entity *e)
 {

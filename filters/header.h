@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "base/span.h"
 
+#include <stdint.h>
+
 #define HEADER_NAME_MAX 998 /* a line without a colon in so many bytes is no field */
 
 enum header_result {
@@ -26,7 +28,7 @@ struct header {   /* set by header_begin */
     size_t limit; /* bytes of the section that are read; fields behind it are skipped */
     header_field field;
     void *ctx;
-    unsigned flags; /* MESSAGE_HEADER_LIMIT, MESSAGE_BAD_HEADER */
+    uint64_t flags; /* MESSAGE_HEADER_LIMIT, MESSAGE_BAD_HEADER */
     /* private */
     unsigned mode;
     size_t seen;               /* bytes of the section so far */

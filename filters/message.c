@@ -4,20 +4,20 @@
  *
  *   bytes -> text and line ends -> "--" lines held until known -> boundary: entities are popped and pushed
  *                                                              -> HEADERS: header.c -> fields
- *                                                              -> BODY: transfer.c -> charset.c -> TEXT
+ *                                                              -> BODY: body.c -> TEXT
  *
  * A line end before a boundary belongs to the boundary, so one line end is always held back inside
  * multiparts. What is held is bounded: the field being read, LINE_HELD bytes of a line, the entities of the
- * stack, a piece of decoded text. The message belongs to the transaction. */
+ * stack, what body.c holds. Flags are told when a header section or a body is over. The message belongs to
+ * the transaction. */
 #include "filters/message.h"
 
+#include "filters/body.h"
 #include "filters/entity.h"
 #include "filters/header.h"
 #include "filters/words.h"
 
-#define LINE_HELD  (ENTITY_BOUNDARY_MAX + 64) /* a longer line is no boundary */
-#define TEXT_PIECE 4096                       /* decoded text is given in pieces of about so much */
-#define DECODE_MAX 1024                       /* bytes decoded at a time, on the stack */
+#define LINE_HELD (ENTITY_BOUNDARY_MAX + 64) /* a longer line is no boundary */
 
 enum state {
     STATE_HEADERS,
@@ -27,14 +27,10 @@ enum state {
 };
 
 struct message {
-    struct message_limits limits;
-    const struct message_events *events;
-    void *ctx;
-    unsigned flags;
+    struct sink out;
+    uint64_t told; /* flags of any part */
     enum state state;
-    struct charset_pool pool;
     struct entity *top; /* whose header section or body this is */
-    uint32_t parts;
 
     /* lines */
     bool cr;         /* a CR came, and it is not known what follows */
@@ -49,80 +45,69 @@ struct message {
 
     /* the body */
     bool in_multipart;    /* boundaries are looked for */
-    bool text_open;       /* the bytes are decoded */
     struct span eol_held; /* a constant; empty: none */
-    struct transfer transfer;
-    struct charset_decoder charset;
-    struct buf text;
+    struct body body;
 };
 
 static const struct span crlf = {"\r\n", 2}, lf = {"\n", 1}, cr = {"\r", 1};
 
-/* ---- text ---- */
+/* ---- parts and flags ---- */
 
 static struct message_part part_of(const struct entity *e, size_t name)
 {
-    struct message_part part = {.index = e->index, .depth = e->depth, .type = entity_type(e)};
+    struct message_part part = {.index = e->index,
+                                .depth = e->depth,
+                                .type = entity_type(e),
+                                .declared = entity_declared(e),
+                                .charset = entity_charset(e),
+                                .disposition = entity_disposition(e)};
     if (name < e->filenames.n)
         part.filename = reading(&e->filenames, name);
     return part;
 }
 
-static void give_text(struct message *m)
+/* Tells of the flags in `raised` that *told_io does not have yet. */
+static void tell_flags(struct message *m, const struct message_part *part, uint64_t *told_io)
 {
-    struct message_part part = part_of(m->top, 0);
+    uint64_t fresh = m->out.raised & ~*told_io;
 
-    if (buf_len(&m->text) && m->events->text)
-        m->events->text(m->ctx, &part, buf_span(&m->text));
-    buf_free(&m->text);
+    for (unsigned i = 0; fresh >> i; i++)
+        if ((fresh >> i & 1) && m->out.events.flag)
+            m->out.events.flag(m->out.ctx, part, (enum message_flag)i);
+    *told_io |= fresh;
+    m->told |= fresh;
+    m->out.raised = 0;
 }
+
+static void tell_flags_of(struct message *m, struct entity *e)
+{
+    struct message_part part = part_of(e, 0);
+    tell_flags(m, &part, &e->told);
+}
+
+/* ---- text ---- */
 
 static void open_text(struct message *m, enum transfer_kind transfer, struct span charset)
 {
-    m->text_open = true;
-    transfer_begin(&m->transfer, transfer);
-    if (!charset_begin(&m->charset, &m->pool, charset))
-        m->flags |= MESSAGE_CHARSET_UNKNOWN;
-}
+    const struct body_reading how = {.transfer = transfer, .charset = charset};
 
-static bool put_text(struct message *m, struct span s)
-{
-    char bytes[DECODE_MAX + TRANSFER_MORE];
-
-    for (; s.n && m->text_open; s = span_skip(s, DECODE_MAX)) {
-        struct span in = span_head(s, DECODE_MAX);
-        if (m->transfer.kind != TRANSFER_IDENTITY)
-            in = (struct span){bytes, transfer_decode(&m->transfer, in, bytes)};
-        if (!charset_feed(&m->charset, in, &m->text))
-            return false;
-        if (buf_len(&m->text) >= TEXT_PIECE)
-            give_text(m);
-    }
-    return true;
+    m->out.part = part_of(m->top, 0);
+    body_open(&m->body, &m->out, &how);
 }
 
 static bool close_text(struct message *m)
 {
-    char bytes[TRANSFER_MORE];
-
     m->eol_held = SPAN_NONE;
-    if (!m->text_open)
-        return true;
-    m->text_open = false;
-    struct span last = {bytes, transfer_end(&m->transfer, bytes)};
-    if (m->transfer.bad)
-        m->flags |= m->transfer.kind == TRANSFER_QP ? MESSAGE_BAD_QP : MESSAGE_BAD_BASE64;
-    if (!charset_feed(&m->charset, last, &m->text) || !charset_end(&m->charset, &m->text))
-        return false;
-    give_text(m);
-    return true;
+    bool good = body_close(&m->body);
+    tell_flags_of(m, m->top);
+    return good;
 }
 
 static bool body_text(struct message *m, struct span s)
 {
-    bool good = put_text(m, m->eol_held);
+    bool good = body_put(&m->body, m->eol_held);
     m->eol_held = SPAN_NONE;
-    return good && put_text(m, s);
+    return good && body_put(&m->body, s);
 }
 
 static bool body_eol(struct message *m, struct span eol)
@@ -130,7 +115,7 @@ static bool body_eol(struct message *m, struct span eol)
     if (!body_text(m, SPAN_NONE))
         return false;
     if (!m->in_multipart)
-        return put_text(m, eol);
+        return body_put(&m->body, eol);
     m->eol_held = eol;
     return true;
 }
@@ -145,8 +130,9 @@ static bool push(struct message *m)
     if (!e)
         return false;
     m->top = e;
+    e->index = m->out.parts;
     m->state = STATE_HEADERS;
-    header_begin(&m->header, m->limits.header_bytes, on_field, m);
+    header_begin(&m->header, m->out.limits.header_bytes, on_field, m);
     return true;
 }
 
@@ -155,7 +141,8 @@ static void pop(struct message *m)
     struct entity *e = m->top;
 
     if (e->kind == ENTITY_MULTIPART && !e->closed)
-        m->flags |= MESSAGE_NO_CLOSING_BOUNDARY;
+        m->out.raised |= MESSAGE_NO_CLOSING_BOUNDARY;
+    tell_flags_of(m, e);
     m->top = e->parent;
     entity_destroy(&e);
 }
@@ -164,10 +151,11 @@ static void give_part(struct message *m)
 {
     size_t names = m->top->filenames.n ? m->top->filenames.n : 1;
 
-    for (size_t i = 0; i < names && m->events->part; i++) {
+    for (size_t i = 0; i < names && m->out.events.part; i++) {
         struct message_part part = part_of(m->top, i);
-        m->events->part(m->ctx, &part);
+        m->out.events.part(m->out.ctx, &part);
     }
+    tell_flags_of(m, m->top);
 }
 
 /* The header section of the entity on top is over: what is its body? */
@@ -176,8 +164,8 @@ static bool begin_body(struct message *m)
     struct entity *e = m->top;
 
     m->state = STATE_BODY;
-    entity_settle(e, e->depth < m->limits.depth, &m->flags);
-    e->index = m->parts++;
+    entity_settle(e, e->depth < m->out.limits.depth, &m->out.raised);
+    m->out.parts++;
     give_part(m);
     switch (e->kind) {
     case ENTITY_MESSAGE:
@@ -199,7 +187,7 @@ static bool begin_body(struct message *m)
 static bool close_body(struct message *m)
 {
     while (m->state == STATE_HEADERS) {
-        m->flags |= m->header.flags;
+        m->out.raised |= m->header.flags;
         if (!header_end(&m->header) || !begin_body(m))
             return false;
     }
@@ -212,10 +200,10 @@ static bool at_boundary(struct message *m, struct entity *e, enum boundary which
         return false;
     while (m->top != e)
         pop(m);
-    if (which == BOUNDARY_OPEN && m->parts < m->limits.parts)
+    if (which == BOUNDARY_OPEN && m->out.parts < m->out.limits.parts)
         return push(m);
     if (which == BOUNDARY_OPEN) { /* all that follows is the text of this entity */
-        m->flags |= MESSAGE_PART_LIMIT;
+        m->out.raised |= MESSAGE_PART_LIMIT;
         m->in_multipart = false;
     } else {
         e->closed = true;
@@ -226,13 +214,24 @@ static bool at_boundary(struct message *m, struct entity *e, enum boundary which
 
 /* ---- the header section ---- */
 
+static void give_field(struct message *m, struct span name, struct span text, struct span raw)
+{
+    struct message_part part = part_of(m->top, 0);
+
+    if (m->top->parent)
+        m->out.events.part_field(m->out.ctx, &part, name, text, raw);
+    else
+        m->out.events.field(m->out.ctx, name, text, raw);
+}
+
 static bool decode_field(struct message *m, struct span name, struct span value, struct span raw)
 {
+    bool wanted = m->top->parent ? m->out.events.part_field != NULL : m->out.events.field != NULL;
     struct buf text = {0};
-    bool good = words_decode(value, m->limits.field_bytes, &m->pool, &text, &m->flags);
+    bool good = words_decode(value, m->out.limits.field_bytes, &m->out.pool, &text, &m->out.raised);
 
-    if (good && m->events->field)
-        m->events->field(m->ctx, name, span_trim(buf_span(&text)), raw);
+    if (good && wanted)
+        give_field(m, name, span_trim(buf_span(&text)), raw);
     buf_free(&text);
     return good;
 }
@@ -244,9 +243,8 @@ static bool on_field(void *ctx, struct span name, struct span value, struct span
     bool good = words_unfold(value, &unfolded);
 
     value = span_trim(buf_span(&unfolded));
-    good = good && entity_field(m->top, name, value, &m->pool, &m->flags);
-    if (good && !m->top->parent)
-        good = decode_field(m, name, value, raw);
+    good = good && entity_field(m->top, name, value, &m->out.pool, &m->out.raised) &&
+           decode_field(m, name, value, raw);
     buf_free(&unfolded);
     return good;
 }
@@ -254,11 +252,14 @@ static bool on_field(void *ctx, struct span name, struct span value, struct span
 /* The section of the entity on top is over. That of the message itself is announced. */
 static bool section_over(struct message *m, struct span eol)
 {
-    m->flags |= m->header.flags;
+    m->out.raised |= m->header.flags;
     m->state = STATE_BODY_DUE;
     m->due_eol = eol;
-    if (!m->top->parent)
-        m->events->headers_end(m->ctx);
+    if (!m->top->parent) {
+        uint64_t none_yet = 0;
+        tell_flags(m, NULL, &none_yet);
+        m->out.events.headers_end(m->out.ctx);
+    }
     return buf_append(&m->due, header_line(&m->header));
 }
 
@@ -332,7 +333,7 @@ static bool line_eol(struct message *m, struct span eol)
     for (struct entity *e = line.n >= 2 ? m->top : NULL; e; e = e->parent) {
         enum boundary which = BOUNDARY_NONE;
         if (e->kind == ENTITY_MULTIPART)
-            which = entity_boundary(e, line, &m->flags);
+            which = entity_boundary(e, line, &m->out.raised);
         if (which == BOUNDARY_NONE)
             continue;
         m->held_n = 0;
@@ -469,9 +470,22 @@ bool message_end(struct message *m)
     return true;
 }
 
-unsigned message_flags(const struct message *m)
+uint64_t message_flags(const struct message *m)
 {
-    return m->flags;
+    return m->told | m->out.raised;
+}
+
+static struct message_limits with_defaults(struct message_limits l)
+{
+    if (l.header_bytes == 0)
+        l.header_bytes = 256u << 10;
+    if (l.field_bytes == 0)
+        l.field_bytes = 3 * l.header_bytes; /* an octet may become three in UTF-8 */
+    if (l.depth == 0)
+        l.depth = 20;
+    if (l.parts == 0)
+        l.parts = 1000;
+    return l;
 }
 
 struct message *message_create(const struct message_limits *limits, const struct message_events *events,
@@ -480,17 +494,9 @@ struct message *message_create(const struct message_limits *limits, const struct
     struct message *m = calloc(1, sizeof(*m));
     if (!m)
         return NULL;
-    m->limits = *limits;
-    if (m->limits.header_bytes == 0)
-        m->limits.header_bytes = 256u << 10;
-    if (m->limits.field_bytes == 0)
-        m->limits.field_bytes = 3 * m->limits.header_bytes; /* an octet may become three in UTF-8 */
-    if (m->limits.depth == 0)
-        m->limits.depth = 20;
-    if (m->limits.parts == 0)
-        m->limits.parts = 1000;
-    m->events = events;
-    m->ctx = ctx;
+    m->out.limits = with_defaults(*limits);
+    m->out.events = *events;
+    m->out.ctx = ctx;
     m->line_start = true;
     if (!push(m))
         message_destroy(&m);
@@ -508,8 +514,8 @@ void message_destroy(struct message **m)
     }
     header_free(&(*m)->header);
     buf_free(&(*m)->due);
-    buf_free(&(*m)->text);
-    charset_pool_free(&(*m)->pool);
+    body_free(&(*m)->body);
+    charset_pool_free(&(*m)->out.pool);
     free(*m);
     *m = NULL;
 }

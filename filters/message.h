@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The message model: content in pieces -> header fields, parts, decoded text. Pure, push, bounded; decoded
- * once for all filters. The input may be cut at any byte and the events are the same, but for where TEXT is
- * cut.
+ * once for all filters. The input may be cut at any byte and the events are the same, but for where TEXT and
+ * HTML are cut.
  *
  *   content -> header section -> fields (unfolded, RFC 2047 decoded)
  *           -> MIME structure -> parts -> transfer decoding -> charset -> UTF-8 text */
@@ -20,40 +20,47 @@ struct message_limits {  /* 0 takes the default */
     uint32_t parts;      /* 1000 */
 };
 
-enum message_flags { /* what is not as it should be */
-                     MESSAGE_HEADER_LIMIT = 1,
-                     MESSAGE_FIELD_LIMIT = 2,
-                     MESSAGE_DEPTH_LIMIT = 4,
-                     MESSAGE_PART_LIMIT = 8,
-                     MESSAGE_BAD_BASE64 = 16,
-                     MESSAGE_BAD_QP = 32,
-                     MESSAGE_CHARSET_UNKNOWN = 64,
-                     MESSAGE_NO_CLOSING_BOUNDARY = 128,
-                     MESSAGE_DUP_CONTENT_TYPE = 256,
-                     MESSAGE_BAD_HEADER =
-                         512, /* a line in the header section that is no field, or an odd one */
-                     MESSAGE_ODD_ENCODING =
-                         1024, /* a transfer encoding that is unknown, doubled, or that of a multipart */
-                     MESSAGE_ODD_BOUNDARY = 2048, /* a line that begins like a boundary and goes on */
-                     MESSAGE_AMBIGUOUS = 4096     /* programs differ in how it is decoded; read in one way */
+/* What is not as it should be: flags.def has the list. A set of them is a uint64_t of MESSAGE_… */
+enum message_flag {
+#define FLAG(name, text, help)           MESSAGE_FLAG_##name,
+#define UNREAD(name, text, help, reason) MESSAGE_FLAG_##name,
+#include "filters/flags.def"
+#undef FLAG
+#undef UNREAD
+    MESSAGE_FLAGS
 };
-/* With one of these a reader may see what the events did not show. */
-#define MESSAGE_UNREAD                                                                                       \
-    (MESSAGE_HEADER_LIMIT | MESSAGE_FIELD_LIMIT | MESSAGE_DEPTH_LIMIT | MESSAGE_PART_LIMIT |                 \
-     MESSAGE_AMBIGUOUS)
+enum message_flags {
+#define FLAG(name, text, help)           MESSAGE_##name = 1ull << MESSAGE_FLAG_##name,
+#define UNREAD(name, text, help, reason) MESSAGE_##name = 1ull << MESSAGE_FLAG_##name,
+#include "filters/flags.def"
+#undef FLAG
+#undef UNREAD
+    MESSAGE_FLAGS_END = 1ull << MESSAGE_FLAGS
+};
+struct message_flag_info {
+    const char *name; /* "bad-base64" */
+    const char *help;
+    const char *unread; /* why a message with it is not let through unread, for the client; NULL: it is */
+};
+const struct message_flag_info *message_flag(enum message_flag f);
 
 struct message_part {
     uint32_t index, depth;
     struct span type, filename;
+    struct span declared, detected, charset, disposition; /* see struct postern_part */
 };
 
-/* Spans are borrowed for the call. Fields of the message's own header section only (depth 0); those of parts
- * show in message_part. */
+/* Spans are borrowed for the call. field: of the message's own header section only (depth 0); those of parts
+ * and of messages inside come with part_field, before their part. Functions but headers_end may be NULL. */
 struct message_events {
     void (*field)(void *ctx, struct span name, struct span value, struct span raw);
     void (*headers_end)(void *ctx);
     void (*part)(void *ctx, const struct message_part *part);
     void (*text)(void *ctx, const struct message_part *part, struct span utf8);
+    void (*part_field)(void *ctx, const struct message_part *part, struct span name, struct span value,
+                       struct span raw);
+    /* Once per part; `part` is NULL for what the message's header section raises. */
+    void (*flag)(void *ctx, const struct message_part *part, enum message_flag flag);
 };
 
 struct message;
@@ -66,6 +73,6 @@ MUST_CHECK bool message_feed(struct message *m, struct span *in);
 /* The content is over. When the header section was still open it ends now, and the call stops behind
  * headers_end as message_feed does: call again. */
 MUST_CHECK bool message_end(struct message *m);
-unsigned message_flags(const struct message *m);
+uint64_t message_flags(const struct message *m); /* all that were raised so far */
 
 #endif

@@ -209,7 +209,7 @@ static bool collect(const struct parameters *p, const struct parameter *first, b
 }
 
 static bool to_utf8(struct span bytes, struct span charset, struct charset_pool *pool, struct buf *out,
-                    unsigned *flags_r)
+                    uint64_t *flags_r)
 {
     struct charset_decoder d;
 
@@ -221,7 +221,7 @@ static bool to_utf8(struct span bytes, struct span charset, struct charset_pool 
 }
 
 static bool append_reading(const struct parameters *p, const struct parameter *first, bool words,
-                           struct charset_pool *pool, struct buf *out, unsigned *flags_r)
+                           struct charset_pool *pool, struct buf *out, uint64_t *flags_r)
 {
     struct buf bytes = {0};
     struct span charset;
@@ -236,7 +236,7 @@ static bool append_reading(const struct parameters *p, const struct parameter *f
 }
 
 bool parameter_next(const struct parameters *p, struct span name, size_t *at, bool words,
-                    struct charset_pool *pool, struct buf *out, unsigned *flags_r, bool *found_r)
+                    struct charset_pool *pool, struct buf *out, uint64_t *flags_r, bool *found_r)
 {
     *found_r = false;
     while (*at < p->n) {

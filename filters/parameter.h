@@ -7,7 +7,9 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/span.h"
+
 #include "filters/charset.h"
+#include <stdint.h>
 
 #define PARAMETERS_MAX 32 /* of one field; what comes after is not read */
 
@@ -36,6 +38,6 @@ struct span parameter_token(struct span s);
  * gives each reading in turn. *at starts at 0. false in *found_r: there are no more. `words`: the value is a
  * file name, in which mail programs decode encoded words and keep blanks. Appends to `out`. */
 MUST_CHECK bool parameter_next(const struct parameters *p, struct span name, size_t *at, bool words,
-                               struct charset_pool *pool, struct buf *out, unsigned *flags_r, bool *found_r);
+                               struct charset_pool *pool, struct buf *out, uint64_t *flags_r, bool *found_r);
 
 #endif

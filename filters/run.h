@@ -3,7 +3,7 @@
  *
  *   chain.c    makes and ends runs and transactions, tells filters what became of things
  *   walk.c     the phases with a verdict: asks filter by filter, waits, goes on
- *   content.c  content -> message model -> HEADER, HEADERS, BODY, PART, TEXT
+ *   content.c  content -> message model -> HEADER, HEADERS, BODY, PART, TEXT and the like
  *   host.c     what a plugin asks of it */
 #ifndef FILTERS_RUN_H
 #define FILTERS_RUN_H
@@ -96,6 +96,8 @@ struct chain_run {
     struct buf kept_rest;
     struct rcpt_asked *rcpts, **rcpts_end;
     struct rcpt_asked *rcpt_now; /* the one that the RCPT phase under way is about, or NULL */
+    uint64_t flags;              /* of its message, as far as it was read */
+    struct buf flags_text;
     struct score score;
     double shadow_points; /* of the score, what filters in shadow mode added */
     bool in_shadow;       /* the hook that is being called is of such a filter */

@@ -72,48 +72,41 @@ static enum step fail_on_error(struct chain_run *r, const char *why)
 
 /* ---- what was not read ---- */
 
-struct unread {
-    unsigned flag;
-    struct span rule, text;
-};
+/* The flags of what a filter with these hooks should have been shown. */
+static uint64_t read_by(const struct filter_instance *f)
+{
+    static const enum postern_phase of_parts[] = {POSTERN_ON_PART, POSTERN_ON_TEXT, POSTERN_ON_PART_HEADER,
+                                                  POSTERN_ON_HTML, POSTERN_ON_URL,  POSTERN_ON_MEMBER};
+
+    for (size_t i = 0; i < COUNT_OF(of_parts); i++)
+        if (instance_hook(f, of_parts[i]))
+            return UINT64_MAX;
+    return instance_hook(f, POSTERN_ON_HEADER) ? MESSAGE_HEADER_LIMIT | MESSAGE_FIELD_LIMIT : 0;
+}
 
 /* What this filter should have seen of the message and did not; NULL: nothing. */
-static const struct unread *unread_by(const struct chain_run *r, const struct filter_instance *f)
+static const struct message_flag_info *unread_by(const struct chain_run *r, const struct filter_instance *f)
 {
-    static const struct unread reasons[] = {
-        {MESSAGE_HEADER_LIMIT, SPAN_LIT("message.header-limit"),
-         SPAN_LIT("The message cannot be checked: its header section is too large")},
-        {MESSAGE_FIELD_LIMIT, SPAN_LIT("message.field-limit"),
-         SPAN_LIT("The message cannot be checked: a header field says too much")},
-        {MESSAGE_DEPTH_LIMIT, SPAN_LIT("message.depth-limit"),
-         SPAN_LIT("The message cannot be checked: its parts are nested too deep")},
-        {MESSAGE_PART_LIMIT, SPAN_LIT("message.part-limit"),
-         SPAN_LIT("The message cannot be checked: it has too many parts")},
-        {MESSAGE_AMBIGUOUS, SPAN_LIT("message.ambiguous"),
-         SPAN_LIT("The message cannot be checked: its header fields contradict each other")},
-    };
-    unsigned reads = instance_hook(f, POSTERN_ON_HEADER) ? MESSAGE_HEADER_LIMIT | MESSAGE_FIELD_LIMIT : 0u;
-
-    if (instance_hook(f, POSTERN_ON_PART) || instance_hook(f, POSTERN_ON_TEXT))
-        reads = MESSAGE_UNREAD;
     if (r->phase != POSTERN_ON_END || !r->message)
         return NULL;
-    for (size_t i = 0; i < COUNT_OF(reasons); i++)
-        if (message_flags(r->message) & reads & reasons[i].flag)
-            return &reasons[i];
+    uint64_t flags = message_flags(r->message) & read_by(f);
+    for (unsigned i = 0; flags >> i; i++)
+        if ((flags >> i & 1) && message_flag((enum message_flag)i)->unread)
+            return message_flag((enum message_flag)i);
     return NULL;
 }
 
 /* A filter finds nothing in what it was not shown: that is no reason to let it through. Trying again would
  * not help, so this is a refusal for good, unless the filter is not to stop mail when it fails. */
-static enum step refuse_unread(struct chain_run *r, const struct unread *what)
+static enum step refuse_unread(struct chain_run *r, const struct message_flag_info *what)
 {
     const struct filter_instance *f = asked_filter(r);
     bool open = f->shadow || f->on_error == FILTER_ON_ERROR_ACCEPT;
-    char text[256];
+    char text[256], rule[64];
+    int n = snprintf(rule, sizeof(rule), "message.%s", what->name);
 
-    (void)snprintf(text, sizeof(text), "the message was not read whole (%.*s), session %.*s: %s",
-                   SPAN_FMT(what->rule), SPAN_FMT(r->view->session_id), open ? "passed" : "refused");
+    (void)snprintf(text, sizeof(text), "the message was not read whole (%s), session %.*s: %s", rule,
+                   SPAN_FMT(r->view->session_id), open ? "passed" : "refused");
     f->services->log(f->services->ctx, POSTERN_LOG_WARN, f->name, text);
     instance_count(f, "unread");
     if (open)
@@ -122,8 +115,8 @@ static enum step refuse_unread(struct chain_run *r, const struct unread *what)
                                       .action = POSTERN_REJECT,
                                       .code = 552,
                                       .enhanced = {"5.3.4", 5},
-                                      .text = {what->text.p, what->text.n},
-                                      .rule = {what->rule.p, what->rule.n}};
+                                      .text = {what->unread, strlen(what->unread)},
+                                      .rule = {rule, (size_t)n}};
     verdict_clean(&v, &r->verdict, &r->words);
     r->verdict.filter = f->name;
     return STEP_STOP;
@@ -281,7 +274,7 @@ static enum step settle(struct chain_run *r)
     if (info->counter)
         instance_count(f, info->counter);
     bool goes_on = r->verdict.action == POSTERN_CONTINUE || r->verdict.action == POSTERN_DELAY;
-    const struct unread *unread = goes_on ? unread_by(r, f) : NULL;
+    const struct message_flag_info *unread = goes_on ? unread_by(r, f) : NULL;
     if (unread)
         return refuse_unread(r, unread);
     switch (r->verdict.action) {
@@ -382,7 +375,7 @@ static enum step ask(struct chain_run *r)
     if (r->phase == POSTERN_ON_RCPT && r->rcpt_now)
         r->rcpt_now->reach = r->at + 1;
     if (!hook) {
-        const struct unread *unread = unread_by(r, asked_filter(r));
+        const struct message_flag_info *unread = unread_by(r, asked_filter(r));
         return unread ? refuse_unread(r, unread) : STEP_NEXT;
     }
     if (r->members[r->at].state == MEMBER_FAILED)

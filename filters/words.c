@@ -26,7 +26,7 @@ struct reader {
     bool joined;         /* the last thing read was a word */
     bool no_more_ends;   /* no "?=" is left in the text */
     struct buf *out;
-    unsigned *flags;
+    uint64_t *flags;
 };
 
 bool words_unfold(struct span s, struct buf *out)
@@ -172,7 +172,7 @@ static size_t fitting(struct span s, size_t max)
     return max;
 }
 
-bool words_decode(struct span s, size_t max, struct charset_pool *pool, struct buf *out, unsigned *flags_r)
+bool words_decode(struct span s, size_t max, struct charset_pool *pool, struct buf *out, uint64_t *flags_r)
 {
     struct buf decoded = {0};
     struct reader r = {.pool = pool, .out = &decoded, .flags = flags_r};

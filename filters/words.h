@@ -7,7 +7,9 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/span.h"
+
 #include "filters/charset.h"
+#include <stdint.h>
 
 /* Appends s without the line ends of its folds; the blanks behind them stay. */
 MUST_CHECK bool words_unfold(struct span s, struct buf *out);
@@ -15,6 +17,6 @@ MUST_CHECK bool words_unfold(struct span s, struct buf *out);
 /* Appends unfolded text as UTF-8: encoded words decoded, adjacent ones joined. At most `max` bytes are added.
  * *flags_r gains MESSAGE_FIELD_LIMIT, MESSAGE_CHARSET_UNKNOWN, MESSAGE_BAD_BASE64, MESSAGE_BAD_QP. */
 MUST_CHECK bool words_decode(struct span s, size_t max, struct charset_pool *pool, struct buf *out,
-                             unsigned *flags_r);
+                             uint64_t *flags_r);
 
 #endif

@@ -73,6 +73,7 @@ static void judgement(struct log_record *line, const struct session_report *r)
         log_real(line, "score", r->score);
         log_str(line, "scores", r->score_text);
     }
+    text(line, "flags", r->flags);
 }
 
 static void outcome(struct log_record *line, const struct session_report *r, const struct txlog_extra *extra)

@@ -104,6 +104,7 @@ struct session_report {
         *stage; /* where it was decided: connect helo auth mail rcpt data headers end upstream client */
     const char *filter; /* NULL: none */
     struct span rule, score_text;
+    struct span flags; /* what was not as it should be in the message: "bad-base64,depth-limit" */
     double score;
     size_t rcpt_accepted, rcpt_offered;
     uint64_t bytes;

@@ -229,6 +229,7 @@ static void report(struct session *s)
         .filter = t->filter,
         .rule = t->rule,
         .score_text = s->run ? chain_score_text(s->run) : SPAN_NONE,
+        .flags = s->run ? chain_flags_text(s->run) : SPAN_NONE,
         .score = s->run ? chain_score(s->run) : 0,
         .rcpt_accepted = s->view.rcpt_count,
         .rcpt_offered = t->rcpt_offered,

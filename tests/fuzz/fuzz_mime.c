@@ -81,9 +81,35 @@ static void on_text(void *ctx, const struct message_part *part, struct span utf8
     REQUIRE(buf_append(&s->text, utf8));
 }
 
+static void on_part_field(void *ctx, const struct message_part *part, struct span name, struct span value,
+                          struct span raw)
+{
+    struct seen *s = ctx;
+
+    end_text(s);
+    REQUIRE(s->headers_ends == 1 && part->index == s->parts && raw.n >= name.n);
+    REQUIRE(buf_printf(&s->trace, "\nfield of %u", part->index));
+    trace_span(&s->trace, "name", name);
+    trace_span(&s->trace, "value", value);
+}
+
+static void on_flag(void *ctx, const struct message_part *part, enum message_flag flag)
+{
+    struct seen *s = ctx;
+
+    end_text(s);
+    REQUIRE(!part || part->index < s->parts);
+    REQUIRE(buf_printf(&s->trace, "\nflag %s of %d", message_flag(flag)->name, part ? (int)part->index : -1));
+}
+
 static struct buf run(struct span in, enum cut how, const struct message_limits *limits)
 {
-    static const struct message_events events = {on_field, on_headers_end, on_part, on_text};
+    static const struct message_events events = {.field = on_field,
+                                                 .headers_end = on_headers_end,
+                                                 .part = on_part,
+                                                 .text = on_text,
+                                                 .part_field = on_part_field,
+                                                 .flag = on_flag};
     struct seen s = {0};
     uint32_t number = (uint32_t)in.n;
     size_t all = in.n;
@@ -102,7 +128,7 @@ static struct buf run(struct span in, enum cut how, const struct message_limits 
     REQUIRE(message_end(m) && message_end(m) && message_end(m));
     end_text(&s);
     REQUIRE(s.headers_ends == 1 && s.parts > 0 && s.text_bytes <= 4 * all + 64);
-    REQUIRE(buf_printf(&s.trace, "\nflags %#x", message_flags(m)));
+    REQUIRE(buf_printf(&s.trace, "\nflags %#llx", (unsigned long long)message_flags(m)));
     message_destroy(&m);
     return s.trace;
 }

@@ -58,6 +58,7 @@ static void test_every_field(void **state)
         .filter = "content",
         .rule = SPAN_LIT("rules/a.rules:12"),
         .score_text = SPAN_LIT("wallet=2.5"),
+        .flags = SPAN_LIT("bad-base64,depth-limit"),
         .score = 2.5,
         .rcpt_accepted = 6,
         .rcpt_offered = 7,
@@ -83,7 +84,8 @@ static void test_every_field(void **state)
         " event=transaction sid=1abc gen=3 listener=submission client=192.0.2.1 tls=TLSv1.3 "
         "helo=client.example user=alice from=s@x.test rcpt=6/7 "
         "to=a@y.test,b@y.test,c@y.test,d@y.test,e@y.test size=1234 verdict=rejected stage=end filter=content "
-        "rule=rules/a.rules:12 score=2.5 scores=\"wallet=2.5\" upstream=127.0.0.1:25 upstream_tls=TLSv1.2 "
+        "rule=rules/a.rules:12 score=2.5 scores=\"wallet=2.5\" flags=bad-base64,depth-limit "
+        "upstream=127.0.0.1:25 upstream_tls=TLSv1.2 "
         "code=550 reply=\"5.7.1 GTUBE\" qid=4F1 note=because ms=12 filter_ms=2 upstream_ms=3 "
         "undelivered=yes\n"));
     free(line);

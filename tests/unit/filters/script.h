@@ -156,7 +156,7 @@ static inline void bench_begin(struct bench *b, size_t n)
                                             .session_begin = script_session_begin,
                                             .session_end = script_session_end,
                                             .cancel = script_cancel};
-        for (int phase = 0; phase < POSTERN_PHASES; phase++)
+        for (int phase = 0; phase <= POSTERN_ON_DISCONNECT; phase++)
             s->plugin.hooks[phase] = script_hook;
         s->plugin.hooks[POSTERN_ON_HEADER] = s->plugin.hooks[POSTERN_ON_HEADERS] =
             s->plugin.hooks[POSTERN_ON_BODY] = s->plugin.hooks[POSTERN_ON_PART] =

@@ -350,10 +350,32 @@ static void an_unread_message_is_refused(void **state)
     }
 }
 
+/* Told once per part, counted once per message, and in the log's text until the next transaction. */
+static void flags_are_told_counted_and_logged(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 1);
+    b.scripts[0].plugin.hooks[POSTERN_ON_FLAG] = script_hook;
+    start(&b);
+    assert_span(chain_flags_text(b.run), "");
+    (void)content(&b, "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+                      "Content-Transfer-Encoding: base64\r\n\r\n*\r\n--b\r\n"
+                      "Content-Transfer-Encoding: base64\r\n\r\n*\r\n*");
+    (void)ask(&b, POSTERN_ON_END, NULL);
+    assert_collected(&b.trace, "a:FLAG bad-base64\na:FLAG bad-base64\na:FLAG no-closing-boundary\na:END\n");
+    assert_span(buf_span(&b.fake.counts), "message.flag.bad-base64\nmessage.flag.no-closing-boundary\n");
+    assert_span(chain_flags_text(b.run), "bad-base64,no-closing-boundary");
+    (void)ask(&b, POSTERN_ON_MAIL, NULL);
+    assert_span(chain_flags_text(b.run), "");
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unread_message_is_refused),
+        cmocka_unit_test(flags_are_told_counted_and_logged),
         cmocka_unit_test(a_piece_becomes_events_in_order),
         cmocka_unit_test(any_cut_gives_the_same_body),
         cmocka_unit_test(every_message_has_its_headers_phase),

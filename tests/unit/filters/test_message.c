@@ -7,15 +7,16 @@
 static const struct message_limits defaults = {0};
 
 static void check_limited(const struct message_limits *limits, struct span content, struct span want,
-                          unsigned want_flags, const char *file, int line)
+                          uint64_t want_flags, const char *file, int line)
 {
     static const size_t steps[] = {0, 1, 2, 3, 7, 64};
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         struct trace t = {0};
-        unsigned flags = trace_run(&t, limits, content, steps[i]);
+        uint64_t flags = trace_run(&t, limits, content, steps[i]);
         check_span(buf_span(&t.out), want, file, line);
         if (flags != want_flags) {
-            print_error("flags %#x, not %#x (pieces of %zu)\n", flags, want_flags, steps[i]);
+            print_error("flags %#llx, not %#llx (pieces of %zu)\n", (unsigned long long)flags,
+                        (unsigned long long)want_flags, steps[i]);
             _fail(file, line);
         }
         buf_free(&t.out);
@@ -394,7 +395,7 @@ static void what_is_not_followed_is_flagged(void **state)
     int n = snprintf(content, sizeof(content), "Content-Type: multipart/mixed; boundary=%0300d\r\n\r\n", 7);
     assert_in_range(n, 300, sizeof(content) - 1);
     struct trace t = {0};
-    unsigned flags = trace_run(&t, &defaults, span_make(content, (size_t)n), 0);
+    uint64_t flags = trace_run(&t, &defaults, span_make(content, (size_t)n), 0);
     assert_int_equal(flags, MESSAGE_FIELD_LIMIT | MESSAGE_NO_CLOSING_BOUNDARY);
     buf_free(&t.out);
 }
@@ -407,6 +408,31 @@ static void types_that_contradict_each_other(void **state)
           "F Content-Type=multipart/mixed; boundary=b\nF Content-Type=text/plain\n"
           "F Content-Transfer-Encoding=base64\nH\nP 0 0 multipart/mixed \"\"\nT 0 \"YWJj\"\n",
           MESSAGE_DUP_CONTENT_TYPE | MESSAGE_ODD_ENCODING | MESSAGE_NO_CLOSING_BOUNDARY | MESSAGE_AMBIGUOUS);
+}
+
+/* Once per part, when its header section or its body is over; those of the message's own section before its
+ * end. What the header fields of parts say comes before the part. */
+static void flags_and_fields_of_parts(void **state)
+{
+    static const size_t steps[] = {0, 1, 5};
+    const struct span content = SPAN_LIT(
+        "X : y\r\n" MULTIPART "--b\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n x\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n*YWJj*\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+        "A: 1\r\n\r\n--bb\r\n");
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct trace t = {.full = true};
+        (void)trace_run(&t, &defaults, content, steps[i]);
+        assert_span(buf_span(&t.out),
+                    "F X=y\nF Content-Type=multipart/mixed; boundary=b\n! -1 bad-header\nH\n"
+                    "P 0 0 multipart/mixed \"\"\n"
+                    "f 1 Subject=caf\xc3\xa9 x\nf 1 Content-Transfer-Encoding=base64\n"
+                    "P 1 1 text/plain \"\"\nT 1 \"abc\"\n! 1 bad-base64\n"
+                    "f 2 Content-Type=message/rfc822\nP 2 1 message/rfc822 \"\"\n"
+                    "f 3 A=1\nP 3 2 text/plain \"\"\nT 3 \"--bb\"\n! 3 odd-boundary\n"
+                    "! 0 no-closing-boundary\n");
+        buf_free(&t.out);
+    }
 }
 
 /* ---- file names ---- */
@@ -563,6 +589,7 @@ int main(void)
         cmocka_unit_test(ambiguous_structure),
         cmocka_unit_test(what_is_not_followed_is_flagged),
         cmocka_unit_test(types_that_contradict_each_other),
+        cmocka_unit_test(flags_and_fields_of_parts),
         cmocka_unit_test(file_names),
         cmocka_unit_test(floods_cost_their_length),
         cmocka_unit_test(nothing_is_blown_up),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The message model's events as text, one a line:
  *
- *   F name=value          H            P index depth type "filename"          T index "text"          ! flags
+ *   F name=value          H            P index depth type "filename"          T index "text"
+ *   f index name=value    of a part, and  ! index name  for a flag, where the trace is `full`
  *
  * Text pieces of one part that follow each other are one line, since only where text is cut may differ. */
 #ifndef TESTS_UNIT_FILTERS_TRACE_H
@@ -15,6 +16,7 @@
 struct trace {
     struct buf out;
     bool in_text;
+    bool full; /* all events, not the old ones alone */
     uint32_t text_part;
     size_t headers;      /* how often headers_end came */
     size_t longest_text; /* bytes of the longest piece */
@@ -75,10 +77,39 @@ static inline void trace_text(void *ctx, const struct message_part *part, struct
     trace_add(t, utf8);
 }
 
-static const struct message_events trace_events = {trace_field, trace_headers_end, trace_part, trace_text};
+static inline void trace_part_field(void *ctx, const struct message_part *part, struct span name,
+                                    struct span value, struct span raw)
+{
+    struct trace *t = ctx;
+    assert_true(raw.n >= name.n);
+    if (!t->full)
+        return;
+    trace_text_over(t);
+    assert_true(buf_printf(&t->out, "f %u ", part->index));
+    trace_add(t, name);
+    trace_add(t, SPAN_LIT("="));
+    trace_add(t, value);
+    trace_add(t, SPAN_LIT("\n"));
+}
+
+static inline void trace_flag(void *ctx, const struct message_part *part, enum message_flag flag)
+{
+    struct trace *t = ctx;
+    if (!t->full)
+        return;
+    trace_text_over(t);
+    assert_true(buf_printf(&t->out, "! %d %s\n", part ? (int)part->index : -1, message_flag(flag)->name));
+}
+
+static const struct message_events trace_events = {.field = trace_field,
+                                                   .headers_end = trace_headers_end,
+                                                   .part = trace_part,
+                                                   .text = trace_text,
+                                                   .part_field = trace_part_field,
+                                                   .flag = trace_flag};
 
 /* Feeds the content in pieces of `step` bytes; 0: whole. Returns the flags. */
-static inline unsigned trace_run(struct trace *t, const struct message_limits *limits, struct span content,
+static inline uint64_t trace_run(struct trace *t, const struct message_limits *limits, struct span content,
                                  size_t step)
 {
     struct message *m = message_create(limits, &trace_events, t);
@@ -95,7 +126,7 @@ static inline unsigned trace_run(struct trace *t, const struct message_limits *l
     }
     for (int i = 0; i < 2; i++)
         assert_true(message_end(m));
-    unsigned flags = message_flags(m);
+    uint64_t flags = message_flags(m);
     message_destroy(&m);
     trace_text_over(t);
     assert_int_equal(t->headers, 1);
