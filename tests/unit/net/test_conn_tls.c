@@ -72,7 +72,7 @@ static void test_nothing_is_left_in_openssl(void **state)
     tls_join(net, s, c, "mail.example.org");
     net->server.reads_nothing = true;
     assert_true(conn_write(net->client.c, span_make(pattern, total)));
-    TURN_UNTIL(net, conn_unread(net->server.c) == CONN_IN_MAX);
+    TURN_UNTIL(net, conn_unread(net->server.c) >= CONN_IN_MAX);
     TURN_FOR_MS(net, 10);
     net->server.reads_nothing = false;
     conn_resume(net->server.c);
