@@ -9,7 +9,7 @@
 
 enum { HOST_MAX = 253 }; /* RFC 1035: a name's presentation form */
 
-static bool parse_port(struct span s, uint16_t *port_r)
+bool address_port(struct span s, uint16_t *port_r)
 {
     unsigned port = 0;
     if (s.n == 0 || s.n > 5)
@@ -82,7 +82,7 @@ bool address_parse(struct arena *a, struct span text, struct conf_address *addre
     address_r->text = whole.p;
     address_r->host = copy.p;
     address_r->literal = is_address(bracketed ? AF_INET6 : AF_INET, copy.p);
-    if (!parse_port(port, &address_r->port))
+    if (!address_port(port, &address_r->port))
         *error_r = "must have a port from 1 to 65535";
     else if (bracketed && !address_r->literal)
         *error_r = "must have an IPv6 address in its brackets, such as [::1]:25";

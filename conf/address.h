@@ -9,6 +9,9 @@
 MUST_CHECK bool address_parse(struct arena *a, struct span text, struct conf_address *address_r,
                               const char **error_r);
 
+/* "25". False: not a number from 1 to 65535. */
+MUST_CHECK bool address_port(struct span text, uint16_t *port_r);
+
 /* What two ways of writing one literal address and port have in common. */
 struct address_key {
     unsigned char ip[16]; /* IPv4 as ::ffff:a.b.c.d */

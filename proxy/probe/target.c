@@ -3,22 +3,9 @@
 #include "probe/probe.h"
 
 #include "base/span.h"
+#include "conf/address.h"
 
 enum { PORT_DEFAULT = 25 };
-
-static bool read_port(struct span s, uint16_t *port_r)
-{
-    unsigned port = 0;
-    if (s.n == 0 || s.n > 5)
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        if (!ascii_digit(s.p[i]))
-            return false;
-        port = port * 10 + (unsigned)(s.p[i] - '0');
-    }
-    *port_r = (uint16_t)port;
-    return port > 0 && port <= UINT16_MAX;
-}
 
 /* *port_r: what stands behind the colon; p NULL: there is none. false: a bracket without its other half. */
 static bool take_apart(struct span text, struct span *host_r, struct span *port_r)
@@ -56,7 +43,7 @@ bool probe_target(const char *text, struct probe_request *r, const char **error_
     r->port = PORT_DEFAULT;
     if (!take_apart(span_of(text), &host, &port) || !host_ok(host))
         *error_r = "needs a host, such as mail.example.org, 192.0.2.1:25 or [2001:db8::1]:25";
-    else if (port.p && !read_port(port, &r->port))
+    else if (port.p && !address_port(port, &r->port))
         *error_r = "has a port that is no number from 1 to 65535";
     if (*error_r)
         return false;

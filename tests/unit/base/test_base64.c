@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* base64 (RFC 4648): right and wrong forms, and the way there and back. */
-#include "unit/base/check.h"
+#include "unit/base/coder.h"
 
 #include "base/attr.h"
 #include "base/base64.h"
-
-typedef bool coder(struct span s, struct buf *out);
-
-/* NULL: it is refused, and the buf stays empty. */
-static void check_coder(coder *code, struct span in, const char *want)
-{
-    struct buf out = {0};
-    bool good = code(in, &out);
-    assert_int_equal(good, want != NULL);
-    assert_spans_eq(buf_span(&out), span_of(want ? want : ""));
-    assert_int_equal(out.data == NULL, !want || !*want);
-    buf_free(&out);
-}
 
 static void base64(void **state)
 {
