@@ -12,7 +12,9 @@ import hashlib
 import pathlib
 import subprocess
 
-EXTENSIONS = "subjectAltName={san}\nextendedKeyUsage={usage}\nbasicConstraints=critical,CA:FALSE\n"
+# What Python 3.13 asks of a chain (X509_V_FLAG_X509_STRICT) is in them.
+EXTENSIONS = ("subjectAltName={san}\nextendedKeyUsage={usage}\nbasicConstraints=critical,CA:FALSE\n"
+              "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Certificates:
 
     def authority(self, name):
         key, path = self._key(name), str(self.folder / f"{name}.pem")
-        openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-subj", f"/CN=postern test {name}", "-out", path)
+        openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-subj", f"/CN=postern test {name}",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", path)
         return Pair(path, key)
 
     def _request(self, name, key):
