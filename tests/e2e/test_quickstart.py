@@ -105,7 +105,7 @@ class Quickstart(Case):
 
     def test_usage(self):
         for words, code in ((("--help",), 0), (("--nonsense",), 2), (("--listen",), 2), (("--listen", "here"), 1),
-                            (("--demo", "--upstream", "127.0.0.1:25"), 1)):
+                            (("--demo", "--upstream", "127.0.0.1:25"), 1), (("--intercept", "--demo"), 1)):
             with self.subTest(words=words):
                 done = subprocess.run([SCRIPT, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                       timeout=60, check=False)
@@ -128,6 +128,79 @@ class Quickstart(Case):
             process.send_signal(signal.SIGTERM)
             process.wait(20)
         self.assertEqual(len(sink.messages()), 10)
+
+
+class Gateway(Case):
+    """--intercept: three hosts, a real mail server, and nothing left of them."""
+
+    def start(self, **options):
+        self.out = open(self.folder / "out", "w+b")
+        self.addCleanup(self.out.close)
+        process = subprocess.Popen([SCRIPT, "--intercept", "--state", str(self.folder / "state")],
+                                   stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out, start_new_session=True,
+                                   **options)
+        self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+        return process
+
+    def said(self):
+        return (self.folder / "out").read_text()
+
+    def left(self, pid):
+        """What there still is of the demonstration: namespaces, folders, processes in them."""
+        found = [*pathlib.Path("/run/netns").glob(f"postern-{pid}-*"), *pathlib.Path("/tmp").glob(f"postern-gateway-{pid}-*")]
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                where = os.readlink(entry / "cwd")
+                words = (entry / "cmdline").read_bytes().decode()
+            except OSError:
+                continue
+            if f"postern-gateway-{pid}-" in where or f"{self.folder}/state" in words:
+                found.append(words)
+        return found
+
+    def ends(self, process):
+        process.wait(600)
+        self.assertEqual(self.left(process.pid), [])
+        return process.returncode
+
+    def test_demo(self):
+        self.assertEqual(self.ends(self.start()), 0, self.said())
+        said = self.said()
+        self.assertEqual((said.count("\nok  "), said.count("BAD")), (14, 0), said)
+        for address in ("192.0.2.2", "2001:db8:1::2"):
+            self.assertIn(f"connect from unknown[{address}]", said)
+            self.assertRegex(said, rf"client={address} .* verdict=rejected .*filter=content")
+        self.assertEqual(said.count("  550 5.7.1 GTUBE"), 2)
+        self.assertEqual(said.count("  250 2.0.0 Ok: queued as"), 2)
+
+    def test_without_postfix(self):
+        tools = self.folder / "tools"
+        tools.mkdir()
+        for folder in reversed(os.environ["PATH"].split(":")):
+            for path in pathlib.Path(folder).glob("*"):
+                if path.name != "postfix":
+                    (tools / path.name).unlink(missing_ok=True)
+                    (tools / path.name).symlink_to(path)
+        self.assertEqual(self.ends(self.start(env={**os.environ, "PATH": str(tools)})), 0, self.said())
+        self.assertIn("bundled sink", self.said())
+        self.assertIn("connect from [2001:db8:1::2]", self.said())
+
+    def test_says_what_is_wrong(self):
+        rules = self.folder / "state" / "rules"
+        rules.mkdir(parents=True)
+        (rules / "quickstart.rules").write_text("[text]\n/nothing at all/ REJECT\n")
+        self.assertEqual(self.ends(self.start()), 1, self.said())
+        self.assertIn("BAD  refused, by postern\n         250 ", self.said())
+
+    def test_interrupted(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for when in ("Three hosts", "intercept: up", "A clean message"):
+                with self.subTest(number=number, when=when):
+                    process = self.start()
+                    net.wait_until(lambda: when in self.said() or process.poll() is not None, 600, when)
+                    os.killpg(process.pid, number)
+                    self.assertNotEqual(self.ends(process), 0)
+                    self.out.close()
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ class Options:
     size: int = 100 * 1024 * 1024
     delay: float = 0.0               # before the reply to the end of data
     read_pause: float = 0.0          # between reads of content: a slow server
+    announce: bool = False           # print where each connection comes from
 
 
 class Store:
@@ -621,6 +622,8 @@ class Sink:
         self.conversations.append(conversation)
         self.connections += 1
         self.peers.append((writer.get_extra_info("peername") or ("",))[0])
+        if self.options.announce:
+            print(f"connect from [{self.peers[-1]}]", flush=True)
         await conversation.run()
 
     # ---- what tests ask ----
@@ -651,6 +654,7 @@ def arguments():
     p.add_argument("--size", type=int, default=100 * 1024 * 1024)
     p.add_argument("--delay", type=float, default=0.0, help="seconds before the reply to the end of data")
     p.add_argument("--read-pause", type=float, default=0.0, help="seconds between reads of content")
+    p.add_argument("--announce", action="store_true", help="print where each connection comes from")
     p.add_argument("--script", help="JSON file: a list of rules, see class Rule")
     return p.parse_args()
 
@@ -660,7 +664,7 @@ def main():
     rules = json.loads(pathlib.Path(a.script).read_text()) if a.script else ()
     sink = Sink(a.folder, a.host, a.port, a.tls_port, a.certificate, a.key, rules,
                 users=dict(u.split(":", 1) for u in a.user), require_auth=a.require_auth, size=a.size,
-                delay=a.delay, read_pause=a.read_pause,
+                delay=a.delay, read_pause=a.read_pause, announce=a.announce,
                 extensions=tuple(e for e in (CHUNKING if a.chunking else EXTENSIONS)
                                  if e not in {o.upper() for o in a.omit}))
     stop = threading.Event()
