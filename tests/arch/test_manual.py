@@ -7,6 +7,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "deploy" / "man" / "postern-smtp.7"
+INTERCEPT_PAGE = ROOT / "deploy" / "man" / "postern-intercept.7"
 PROGRAM_PAGE = ROOT / "deploy" / "man" / "postern.1"
 OPTION = re.compile(r"^    \{'(.|\\0)', \"([a-z]+)\",", re.M)
 REPLY = re.compile(r'^REPLY\(\w+, (\d+), "([^"]*)", "([^"]*)",', re.M)
@@ -69,6 +70,24 @@ class Manual(unittest.TestCase):
         for page in (PAGE, PROGRAM_PAGE):
             done = subprocess.run(["man", "--warnings", "-E", "ascii", "-l", str(page)], capture_output=True, text=True, check=True)
             self.assertEqual(done.stderr, "", page)
+
+
+class Intercept(unittest.TestCase):
+    def test_every_option_of_the_script(self):
+        script = (ROOT / "deploy" / "intercept").read_text()
+        usage = script[:script.index("set -u")]
+        page = INTERCEPT_PAGE.read_text()
+        options = set(re.findall(r"--([a-z-]+)", usage))
+        self.assertGreater(len(options), 10)
+        for option in options:
+            with self.subTest(option):
+                self.assertIn(f"\n.It Fl -{option}", page)
+                self.assertIn(f"\n.Op Fl -{option}", page)
+
+    def test_it_is_well_formed(self):
+        done = subprocess.run(["man", "--warnings", "-E", "ascii", "-l", str(INTERCEPT_PAGE)], capture_output=True, text=True,
+                              check=True)
+        self.assertEqual(done.stderr, "")
 
 
 if __name__ == "__main__":

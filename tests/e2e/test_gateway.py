@@ -13,7 +13,7 @@ import unittest
 
 from tests.support import net
 from tests.support.case import GTUBE, Case, with_filters
-from tests.support.client import Smtp
+from tests.support.client import Closed, Smtp
 from tests.support.daemon import BUILD, ROOT, config, yaml
 from tests.support.netns import Hosts, forget_connections
 from tests.support.sink import read_messages
@@ -253,6 +253,50 @@ class Rules(Gateway):
             sink = self.serve(family)
             self.deliver(family)
             self.assertEqual(sink.peers, [self.hosts.outer[family]])
+
+
+class UnderWay(Gateway):
+    """Sessions that there are already when the rules come, or when others take their place."""
+
+    def lay_with_states(self):
+        """A router with a firewall that knows states, so that connection tracking is on whatever we do."""
+        self.lay()
+        self.hosts.run("router", "nft", "-f", "-", text="""
+            table inet firewall {
+                chain forward { type filter hook forward priority filter; ct state invalid drop
+                }
+            }""")
+        self.sink_there = self.serve()
+
+    def direct_session(self):
+        c = self.to()
+        c.hello()
+        return c
+
+    def test_redirect_disturbs_nobody(self):
+        self.lay_with_states()
+        before = self.direct_session()
+        p = self.gate()
+        self.assertEqual(before.message().code, 250)
+        self.assertEqual(p.events("transaction"), [])
+        meanwhile = self.to()
+        meanwhile.hello()
+        self.intercept("up", *self.where(), "--ports", "25")
+        self.assertEqual(meanwhile.message().code, 250)
+        self.assertEqual(len(p.transactions()), 1)
+
+    def test_tproxy_ends_what_it_did_not_begin(self):
+        self.lay()
+        self.serve()
+        before = self.direct_session()
+        p = self.gate("tproxy", source="client")
+        with self.assertRaises((Closed, ConnectionError)):
+            before.message()
+        meanwhile = self.to()
+        meanwhile.hello()
+        self.intercept("up", "--mode", "tproxy", *self.where(), "--ports", "25")  # in place of the other: it goes on
+        self.assertEqual(meanwhile.message().code, 250)
+        self.assertEqual(len(p.transactions()), 1)
 
 
 class Sources(Gateway):
