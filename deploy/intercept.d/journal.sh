@@ -21,12 +21,12 @@ lock() {
     is_up || rm -f "$journal"
 }
 
-# Whether anything that up made is there still.
+# Whether anything that up made is there still. A rule alone may be somebody else's.
 is_up() {
     local line
     [ -e "$journal" ] || return 1
     while read -r line; do
-        [[ $line != sysctl* ]] && step_stands "$line" && return
+        [[ $line = table* || $line = route* ]] && step_stands "$line" && return
     done < <(journal_steps)
     return 1
 }

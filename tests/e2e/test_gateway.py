@@ -44,6 +44,7 @@ class Gateway(Case):
         """The network, and who sends the mail."""
         self.place = place
         self.hosts = self.stack.enter_context(Hosts(bridge=place == "bridge"))
+        self.stack.callback(self.hosts.run, "router", SCRIPT, "down")
         self.sender = "router" if place == "host" else "client"
 
     def intercept(self, verb, *words, code=0):

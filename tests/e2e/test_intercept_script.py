@@ -28,6 +28,7 @@ OTHERS = """
 class Script(Case):
     def lay(self, bridge=False):
         self.hosts = self.stack.enter_context(Hosts(bridge=bridge))
+        self.stack.callback(self.hosts.run, "router", SCRIPT, "down")
         self.hosts.run("router", "nft", "-f", "-", text=OTHERS)
         self.hosts.ip("router", "rule add fwmark 7 lookup 77", "route add local default dev lo table 77")
         return self.hosts.state("router")
