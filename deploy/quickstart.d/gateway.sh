@@ -183,7 +183,7 @@ intercepting=''
 
 take_network_away() {
     [ -z "$intercepting" ] || on "$gateway" "$root/deploy/intercept" down >/dev/null
-    stop INT "$postern_pid"
+    stop TERM "$postern_pid" # not INT: a process in the background ignores it until it says otherwise
     postern_pid=
     [ -z "$server_pid" ] || stop_server
     [ ! -e "$mail_log" ] || cp "$mail_log" "$state/server.log"
