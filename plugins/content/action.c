@@ -35,6 +35,7 @@ static const struct action_row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 static const char *const words[] = {"REJECT", "DEFER", "DISCARD", "SCORE", "WARN", NULL};
+const char action_words[] = "REJECT, DEFER, DISCARD, SCORE or WARN";
 
 static bool is_digit(char c)
 {
@@ -190,7 +191,7 @@ bool action_parse(struct source *s, size_t at, struct rule *rule)
             return rows[i].arguments(s, source_skip_blanks(s, end), &rows[i], rule);
         }
     const char *near = suggest_name(s->text + at, n, words);
-    source_error(s, at, "unknown action '%.*s'%s%s; known are REJECT, DEFER, DISCARD, SCORE and WARN",
-                 (int)(n > 40 ? 40 : n), s->text + at, near ? ", did you mean " : "", near ? near : "");
+    source_error(s, at, "unknown action '%.*s'%s%s; known are %s", (int)(n > 40 ? 40 : n), s->text + at,
+                 near ? ", did you mean " : "", near ? near : "", action_words);
     return false;
 }

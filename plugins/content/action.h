@@ -9,4 +9,6 @@
 /* Reads it from text[at] on into the rule. false: errors were reported. */
 MUST_CHECK bool action_parse(struct source *s, size_t at, struct rule *rule);
 
+extern const char action_words[]; /* all of them, for an error text */
+
 #endif

@@ -2,9 +2,10 @@
 /* content: refuses, discards or scores mail by what stands in it. The rules are files (rules.h says how they
  * are written), the matching is PCRE2's.
  *
- *   HELO MAIL RCPT        -> helo, from, to          -> verdict at once
- *   HEADER …              -> header:NAME, header     -> finding  --HEADERS--> verdict
- *   BODY … PART … TEXT …  -> body, filename, text    -> finding  --END------> verdict, else that of the score
+ *   HELO MAIL RCPT           -> helo; client, listener, user, from; to   -> verdict at once
+ *   HEADER …                 -> header, rawheader          -> finding --HEADERS--> [meta]: verdict
+ *   BODY PART TEXT URL FLAG… -> body, filename, text, …    -> finding --END------> [meta]: verdict, or the
+ * score's
  *
  * struct content is one configured instance: made by configure(), read-only then but for the memory that
  * matching needs, gone with release(). struct session is one SMTP session; what belongs to a transaction in
@@ -18,8 +19,16 @@
 #include "window.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAILBOX_MAX = 512 }; /* bytes; a path has at most 256 (RFC 5321 4.5.3.1.3) */
+
+/* The text of a part, in pieces. */
+struct stream {
+    struct window window;
+    bool open;
+    uint32_t part; /* its index */
+};
 
 struct session {
     struct judge judge;
@@ -27,9 +36,8 @@ struct session {
     struct finding content; /* of lines, texts and file names, told at END */
     struct body body;
     struct window field; /* "Name: value" */
-    struct window text;  /* of the part that is open */
-    bool part_open;
-    uint32_t part; /* its index */
+    struct stream text, html;
+    uint32_t detected_of; /* the part whose detected type was tried, + 1 */
 };
 
 /* What a window's scan needs to know. */
@@ -54,7 +62,7 @@ static struct scan scan_content(struct session *s, struct postern_tx *tx, enum s
 /* Nothing to look for, or nothing more to find out. */
 static bool idle(const struct scan *scan)
 {
-    return !scan->rules->first || scan->finding->cause != FOUND_NOTHING;
+    return !scan->rules->scanner || scan->finding->cause != FOUND_NOTHING;
 }
 
 static void no_memory(struct finding *f)
@@ -108,8 +116,10 @@ static void end_transaction(struct session *s)
     judge_end(&s->judge);
     body_free(&s->body);
     window_free(&s->field);
-    window_free(&s->text);
-    s->part_open = false;
+    window_free(&s->text.window);
+    window_free(&s->html.window);
+    s->text.open = s->html.open = false;
+    s->detected_of = 0;
     s->header = s->content = (struct finding){FOUND_NOTHING, NULL};
 }
 
@@ -123,6 +133,18 @@ static void on_helo(void *filter, void *session, struct postern_tx *tx, const st
     judge_verdict(&s->judge, &f, v);
 }
 
+/* What the envelope does not have (no user, no listener's name) is not tried. */
+static void try_field(struct session *s, struct postern_tx *tx, enum scope scope, enum postern_field field,
+                      struct finding *f)
+{
+    const struct content *c = s->judge.content;
+    if (!c->rules.scopes[scope].scanner)
+        return;
+    struct postern_span value = c->host->get(tx, field);
+    if (value.n > 0)
+        try_whole(s, tx, &c->rules.scopes[scope], value, f);
+}
+
 static void on_mail(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
                     struct postern_verdict *v)
 {
@@ -133,8 +155,11 @@ static void on_mail(void *filter, void *session, struct postern_tx *tx, const st
     end_transaction(s);
     if (judge_begin(&s->judge) < 0)
         no_memory(&f);
+    try_field(s, tx, SCOPE_CLIENT, POSTERN_F_CLIENT_ADDRESS, &f);
+    try_field(s, tx, SCOPE_LISTENER, POSTERN_F_LISTENER, &f);
+    try_field(s, tx, SCOPE_USER, POSTERN_F_USER, &f);
     if (helo.n > 0)
-        try_whole(s, tx, &c->rules.helo_at_mail, helo, &f);
+        try_whole(s, tx, &c->rules.scopes[SCOPE_HELO], helo, &f); /* the rules that wait for MAIL */
     try_mailbox(s, tx, &c->rules.scopes[SCOPE_FROM], ev->text, &f);
     judge_verdict(&s->judge, &f, v);
 }
@@ -158,35 +183,72 @@ static bool same_name(struct postern_span name, const char *wanted)
     return name_is(name.p, name.n, wanted);
 }
 
-static void try_whole_field(struct session *s, struct postern_tx *tx, const struct postern_event *ev)
+static void try_joined(struct session *s, struct postern_tx *tx, enum scope scope, struct postern_span name,
+                       struct postern_span value, struct finding *f)
 {
-    struct scan scan = {&s->judge, tx, &s->judge.content->rules.scopes[SCOPE_HEADER], &s->header};
+    struct scan scan = {&s->judge, tx, &s->judge.content->rules.scopes[scope], f};
     if (idle(&scan))
         return;
-    if (window_feed(&s->field, ev->name.p, ev->name.n, scan_subject, &scan) < 0 ||
+    if (window_feed(&s->field, name.p, name.n, scan_subject, &scan) < 0 ||
         window_feed(&s->field, ": ", 2, scan_subject, &scan) < 0 ||
-        window_feed(&s->field, ev->text.p, ev->text.n, scan_subject, &scan) < 0)
-        no_memory(&s->header);
+        window_feed(&s->field, value.p, value.n, scan_subject, &scan) < 0)
+        no_memory(f);
     window_close(&s->field, scan_subject, &scan);
+}
+
+/* The field as it was sent, without the line end that ends it; the value without the blanks before it. */
+static struct postern_span raw_field(struct postern_span raw)
+{
+    while (raw.n > 0 && (raw.p[raw.n - 1] == '\n' || raw.p[raw.n - 1] == '\r'))
+        raw.n--;
+    return raw;
+}
+
+static struct postern_span raw_value(struct postern_span raw)
+{
+    const char *colon = raw.n ? memchr(raw.p, ':', raw.n) : NULL;
+    size_t skip = colon ? (size_t)(colon - raw.p) + 1 : raw.n;
+    while (skip < raw.n && (raw.p[skip] == ' ' || raw.p[skip] == '\t'))
+        skip++;
+    return (struct postern_span){raw.p + skip, raw.n - skip};
+}
+
+static void try_named(struct session *s, struct postern_tx *tx, enum scope scope, struct postern_span name,
+                      struct postern_span value, struct finding *f)
+{
+    const struct rule_field *field = s->judge.content->rules.fields;
+    for (; field; field = field->next)
+        if (field->rules.scope == scope && same_name(name, field->name))
+            try_whole(s, tx, &field->rules, value, f);
 }
 
 static void on_header(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
                       struct postern_verdict *v)
 {
-    (void)v;
-    const struct content *c = filter;
+    (void)filter, (void)v;
     struct session *s = session;
-    for (const struct rule_field *field = c->rules.fields; field; field = field->next)
-        if (same_name(ev->name, field->name))
-            try_whole(s, tx, &field->rules, ev->text, &s->header);
-    try_whole_field(s, tx, ev);
+    struct postern_span raw = raw_field(ev->raw);
+    try_named(s, tx, SCOPE_HEADER, ev->name, ev->text, &s->header);
+    try_joined(s, tx, SCOPE_HEADER, ev->name, ev->text, &s->header);
+    try_named(s, tx, SCOPE_RAWHEADER, ev->name, raw_value(raw), &s->header);
+    try_whole(s, tx, &s->judge.content->rules.scopes[SCOPE_RAWHEADER], raw, &s->header);
+}
+
+static void on_part_header(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                           struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    struct session *s = session;
+    try_named(s, tx, SCOPE_MIMEHEADER, ev->name, ev->text, &s->content);
+    try_joined(s, tx, SCOPE_MIMEHEADER, ev->name, ev->text, &s->content);
 }
 
 static void on_headers(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
                        struct postern_verdict *v)
 {
-    (void)filter, (void)tx, (void)ev;
+    (void)filter, (void)ev;
     struct session *s = session;
+    judge_metas(&s->judge, tx, JUDGE_HEADERS, &s->header);
     judge_verdict(&s->judge, &s->header, v);
 }
 
@@ -202,22 +264,57 @@ static void on_body(void *filter, void *session, struct postern_tx *tx, const st
         no_memory(&s->content);
 }
 
-static void close_part(struct session *s, struct postern_tx *tx)
+static void close_stream(struct session *s, struct postern_tx *tx, struct stream *stream, enum scope scope)
 {
-    struct scan scan = scan_content(s, tx, SCOPE_TEXT);
-    if (s->part_open)
-        window_close(&s->text, scan_subject, &scan);
-    s->part_open = false;
+    struct scan scan = scan_content(s, tx, scope);
+    if (stream->open)
+        window_close(&stream->window, scan_subject, &scan);
+    stream->open = false;
 }
 
+static void feed_stream(struct session *s, struct postern_tx *tx, struct stream *stream, enum scope scope,
+                        const struct postern_event *ev)
+{
+    struct scan scan = scan_content(s, tx, scope);
+    if (stream->open && stream->part != ev->part->index)
+        close_stream(s, tx, stream, scope);
+    if (idle(&scan))
+        return;
+    stream->open = true;
+    stream->part = ev->part->index;
+    if (window_feed(&stream->window, ev->text.p, ev->text.n, scan_subject, &scan) < 0)
+        no_memory(&s->content);
+}
+
+static void try_content(struct session *s, struct postern_tx *tx, enum scope scope, struct postern_span text)
+{
+    if (text.n > 0)
+        try_whole(s, tx, &s->judge.content->rules.scopes[scope], text, &s->content);
+}
+
+/* What the first bytes of a part say is known some time after its PART. */
+static void try_detected(struct session *s, struct postern_tx *tx, const struct postern_part *part)
+{
+    if (!part || part->detected.n == 0 || s->detected_of == part->index + 1)
+        return;
+    s->detected_of = part->index + 1;
+    try_content(s, tx, SCOPE_TYPE, part->detected);
+}
+
+/* A further reading of a part begins with a PART too, so what was read before is complete. */
 static void on_part(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
                     struct postern_verdict *v)
 {
-    (void)v;
-    const struct content *c = filter;
+    (void)filter, (void)v;
     struct session *s = session;
-    if (ev->part->filename.n > 0)
-        try_whole(s, tx, &c->rules.scopes[SCOPE_FILENAME], ev->part->filename, &s->content);
+    const struct postern_part *part = ev->part;
+    close_stream(s, tx, &s->text, SCOPE_TEXT);
+    close_stream(s, tx, &s->html, SCOPE_HTML);
+    try_content(s, tx, SCOPE_FILENAME, part->filename);
+    try_content(s, tx, SCOPE_TYPE, part->type);
+    if (part->declared.n != part->type.n || memcmp(part->declared.p, part->type.p, part->type.n) != 0)
+        try_content(s, tx, SCOPE_TYPE, part->declared);
+    try_detected(s, tx, part);
 }
 
 static void on_text(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
@@ -225,15 +322,40 @@ static void on_text(void *filter, void *session, struct postern_tx *tx, const st
 {
     (void)filter, (void)v;
     struct session *s = session;
-    struct scan scan = scan_content(s, tx, SCOPE_TEXT);
-    if (s->part_open && s->part != ev->part->index)
-        close_part(s, tx);
-    if (idle(&scan))
-        return;
-    s->part_open = true;
-    s->part = ev->part->index;
-    if (window_feed(&s->text, ev->text.p, ev->text.n, scan_subject, &scan) < 0)
-        no_memory(&s->content);
+    try_detected(s, tx, ev->part);
+    feed_stream(s, tx, &s->text, SCOPE_TEXT, ev);
+}
+
+static void on_html(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    struct session *s = session;
+    try_detected(s, tx, ev->part);
+    feed_stream(s, tx, &s->html, SCOPE_HTML, ev);
+}
+
+static void on_url(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                   struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    try_content(session, tx, SCOPE_URL, ev->text);
+}
+
+static void on_member(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                      struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    try_detected(session, tx, ev->part);
+    try_content(session, tx, SCOPE_FILENAME, ev->text);
+}
+
+static void on_flag(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
+                    struct postern_verdict *v)
+{
+    (void)filter, (void)v;
+    try_detected(session, tx, ev->part);
+    try_content(session, tx, SCOPE_FLAG, ev->text);
 }
 
 static void on_end(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
@@ -243,7 +365,10 @@ static void on_end(void *filter, void *session, struct postern_tx *tx, const str
     struct session *s = session;
     struct scan lines = scan_content(s, tx, SCOPE_BODY);
     body_close(&s->body, scan_subject, &lines);
-    close_part(s, tx);
+    close_stream(s, tx, &s->text, SCOPE_TEXT);
+    close_stream(s, tx, &s->html, SCOPE_HTML);
+    judge_size(&s->judge, tx, s->judge.content->host->message_bytes(tx), &s->content);
+    judge_metas(&s->judge, tx, JUDGE_END, &s->content);
     judge_verdict(&s->judge, &s->content, v);
     if (s->content.cause == FOUND_NOTHING)
         judge_score(&s->judge, tx, v);
@@ -267,7 +392,8 @@ static int session_begin(void *filter, struct postern_tx *tx, void **session_r)
     if (!s)
         return -1;
     s->judge.content = c;
-    s->body.line.max = s->field.max = s->text.max = c->max_text;
+    s->body.line.max = s->field.max = c->max_text;
+    s->text.window.max = s->html.window.max = c->max_text;
     *session_r = s;
     return 0;
 }
@@ -332,5 +458,10 @@ const struct postern_filter postern_filter = {
             [POSTERN_ON_TEXT] = on_text,
             [POSTERN_ON_END] = on_end,
             [POSTERN_ON_ABORT] = on_abort,
+            [POSTERN_ON_PART_HEADER] = on_part_header,
+            [POSTERN_ON_HTML] = on_html,
+            [POSTERN_ON_URL] = on_url,
+            [POSTERN_ON_MEMBER] = on_member,
+            [POSTERN_ON_FLAG] = on_flag,
         },
 };

@@ -1,60 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /* Rules at work. A judge belongs to a session; its marks belong to a transaction and go with it.
  *
- *   subject --> rule 1 --> rule 2 --> … --> rule n          in the order of the files
- *                 |          |                |
- *               SCORE       WARN      REJECT, DEFER, DISCARD, or an error  --> finding, and the rest rests
+ *   subject --> scanner (scan.c): rules that see something --> in the order of the files:
+ *                 |                    |                |
+ *               SCORE                WARN      REJECT, DEFER, DISCARD, or an error  --> finding, the rest
+ * rests |                    |
+ *                 +---- names that hold -----> [meta] rules, when the header section is over and at the end
  *
- * Marks are three bits a rule: it is done for this transaction (SCORE and WARN work once), its pattern was
- * seen in the subject that is still coming (for "!"), and an error of it was logged. */
+ * A rule that is negated or stands in an `if` can only hit when the whole of a text was searched; till then
+ * its marks remember what earlier windows had. */
 #include "judge.h"
+
+#include "scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum mark { MARK_DONE, MARK_SEEN, MARK_ERROR, MARKS };
 
 static struct postern_span span(const char *text)
 {
     return (struct postern_span){.p = text, .n = text ? strlen(text) : 0}; /* our own or the rule's text */
 }
 
-static size_t mark_bit(enum mark m, const struct rule *rule)
-{
-    return (size_t)rule->index * MARKS + (size_t)m;
-}
-
-static bool marked(const struct judge *j, enum mark m, const struct rule *rule)
-{
-    size_t bit = mark_bit(m, rule);
-    return j->marks && (j->marks[bit / 8] >> (bit % 8) & 1);
-}
-
-/* Without a transaction (at HELO) a list is tried once on one subject, and nothing needs to be remembered. */
-static void mark(struct judge *j, enum mark m, const struct rule *rule, bool on)
-{
-    size_t bit = mark_bit(m, rule);
-    uint8_t mask = (uint8_t)(1u << (bit % 8));
-    if (!j->marks)
-        return;
-    if (on)
-        j->marks[bit / 8] |= mask;
-    else
-        j->marks[bit / 8] &= (uint8_t)~mask;
-}
-
 int judge_begin(struct judge *j)
 {
+    const struct rule_set *set = &j->content->rules;
     judge_end(j);
-    j->marks = calloc((size_t)j->content->rules.count * MARKS / 8 + 1, 1);
-    return j->marks ? 0 : -1;
+    j->marks = calloc((size_t)set->count * MARKS / 8 + 1, 1);
+    j->names = calloc(set->names.n / 8 + 1, 1);
+    if (j->marks && j->names)
+        return 0;
+    judge_end(j);
+    return -1;
 }
 
 void judge_end(struct judge *j)
 {
     free(j->marks);
-    j->marks = NULL;
+    free(j->names);
+    j->marks = j->names = NULL;
+    j->carried = 0;
 }
 
 /* An error is no "not found": it is counted each time, logged once, and settles the matter unless the
@@ -65,7 +50,7 @@ static void match_failed(struct judge *j, const struct postern_tx *tx, const str
     static const char *const names[] = {"tempfail", "skip", "reject"};
     const struct content *c = j->content;
     c->host->count(c->self, "match_error", 1);
-    if (!marked(j, MARK_ERROR, rule)) {
+    if (!marked(j->marks, MARK_LOGGED, rule->index)) {
         char why[160];
         struct postern_span id = c->host->get(tx, POSTERN_F_SESSION_ID);
         matcher_error(code, why, sizeof why);
@@ -73,63 +58,114 @@ static void match_failed(struct judge *j, const struct postern_tx *tx, const str
             c->self, POSTERN_LOG_ERROR,
             "session %.*s: %s: the pattern could not be matched: %s (PCRE2 error %d); on_match_error: %s",
             (int)id.n, id.p, rule->place, why, code, names[c->on_match_error]);
-        mark(j, MARK_ERROR, rule, true);
+        mark(j->marks, MARK_LOGGED, rule->index, true);
     }
-    if (c->on_match_error == ON_ERROR_SKIP)
-        mark(j, MARK_SEEN, rule, true); /* "!" must not hit because we could not look */
-    else
+    if (c->on_match_error != ON_ERROR_SKIP)
         *f = (struct finding){.cause = FOUND_MATCH_ERROR, .rule = rule};
 }
 
-/* Does the rule hit? A negated one only knows when the whole of the text was tried. */
-static bool hits(struct judge *j, const struct postern_tx *tx, const struct rule *rule,
-                 const struct subject *s, struct finding *f)
+static struct postern_span score_name(const struct judge *j, const struct rule *rule)
 {
-    bool seen = rule->negated && marked(j, MARK_SEEN, rule);
-    int rc = seen ? 1 : matcher_try(j->content->matcher, rule->pattern, s);
-    if (rc < 0) {
-        match_failed(j, tx, rule, rc, f);
-        if (s->last)
-            mark(j, MARK_SEEN, rule, false);
-        return false;
-    }
-    if (!rule->negated)
-        return rc > 0;
-    mark(j, MARK_SEEN, rule, rc > 0 && !s->last);
-    return s->last && rc == 0;
+    const struct words *names = &j->content->rules.names;
+    if (rule->text || rule->name == WORDS_NONE)
+        return span(rule->text ? rule->text : rule->place);
+    return (struct postern_span){names->text + names->all[rule->name].at, names->all[rule->name].n};
 }
 
 static void act(struct judge *j, struct postern_tx *tx, const struct rule *rule, struct finding *f)
 {
     const struct content *c = j->content;
-    c->host->count(c->self, "hits", 1);
-    mark(j, MARK_DONE, rule, true);
     struct postern_span id = c->host->get(tx, POSTERN_F_SESSION_ID);
+    if (rule->name != WORDS_NONE && j->names)
+        j->names[rule->name / 8] |= (uint8_t)(1u << (rule->name % 8));
+    if (rule->action != RULE_NONE)
+        c->host->count(c->self, "hits", 1);
     switch (rule->action) {
+    case RULE_NONE:
+        break;
     case RULE_SCORE:
-        c->host->add_score(tx, span(rule->text ? rule->text : rule->place), rule->points);
-        return;
+        c->host->add_score(tx, score_name(j, rule), rule->points);
+        break;
     case RULE_WARN:
         c->host->log(c->self, POSTERN_LOG_WARN, "session %.*s: %s: %s", (int)id.n, id.p, rule->place,
                      rule->text ? rule->text : "the rule matched");
-        return;
+        break;
     case RULE_DISCARD: /* its text is for the log: the client is told nothing */
         c->host->log(c->self, POSTERN_LOG_INFO, "session %.*s: %s: discarded%s%s", (int)id.n, id.p,
                      rule->place, rule->text ? ": " : "", rule->text ? rule->text : "");
-        break;
+        *f = (struct finding){.cause = FOUND_RULE, .rule = rule};
+        return;
     case RULE_REJECT:
-    case RULE_DEFER:
-        break;
+    case RULE_DEFER: /* not done with: the next recipient may be refused by it too */
+        *f = (struct finding){.cause = FOUND_RULE, .rule = rule};
+        return;
     }
-    *f = (struct finding){.cause = FOUND_RULE, .rule = rule};
+    mark(j->marks, MARK_DONE, rule->index, true);
+}
+
+/* An `if` does nothing itself. A helo rule that waits for MAIL is tried there again. */
+static bool is_for_now(const struct judge *j, const struct rule_list *list, const struct rule *rule)
+{
+    if (rule->action == RULE_NONE && rule->name == WORDS_NONE)
+        return false;
+    return list->scope != SCOPE_HELO || rule_waits(rule) == (j->marks != NULL);
+}
+
+static void consider(struct judge *j, struct postern_tx *tx, const struct rule_list *list,
+                     const struct touch *touch, bool last, struct finding *f)
+{
+    const struct scanner *sc = list->scanner;
+    const struct rule *rule = sc->rules[touch->at];
+    bool waits = rule->negated || rule->inside || rule->action == RULE_NONE;
+    if (touch->code < 0)
+        match_failed(j, tx, rule, touch->code, f);
+    if (f->cause != FOUND_NOTHING)
+        return;
+    if (!last && waits) {
+        bool seen = sc->sights[touch->at] & SIGHT_SEEN;
+        mark(j->marks, seen ? MARK_SEEN : MARK_FAILED, rule->index, true);
+        j->carried |= 1u << list->scope;
+    } else if (is_for_now(j, list, rule) && scanner_hits(sc, rule))
+        act(j, tx, rule, f);
 }
 
 void judge_try(struct judge *j, struct postern_tx *tx, const struct rule_list *list, const struct subject *s,
                struct finding *f)
 {
-    for (const struct rule *rule = list->first; rule && f->cause == FOUND_NOTHING; rule = rule->next)
-        if (!marked(j, MARK_DONE, rule) && hits(j, tx, rule, s, f))
+    struct scanner *sc = list->scanner;
+    if (!sc || f->cause != FOUND_NOTHING)
+        return;
+    scanner_run(sc, j->content->matcher, s, j->marks);
+    if (s->last && (j->carried & 1u << list->scope)) {
+        scanner_recall(sc, j->marks);
+        j->carried &= ~(1u << list->scope);
+    }
+    for (uint32_t i = 0; i < sc->touched_n && f->cause == FOUND_NOTHING; i++)
+        consider(j, tx, list, &sc->touched[i], s->last, f);
+    scanner_clear(sc);
+}
+
+static bool size_holds(const struct comparison *c, uint64_t bytes)
+{
+    return (c->equal && bytes == c->bytes) || (c->below ? bytes < c->bytes : bytes > c->bytes);
+}
+
+void judge_size(struct judge *j, struct postern_tx *tx, uint64_t bytes, struct finding *f)
+{
+    const struct rule *rule = j->content->rules.scopes[SCOPE_SIZE].first;
+    for (; rule && f->cause == FOUND_NOTHING; rule = rule->next)
+        if (size_holds(&rule->size, bytes) != rule->negated)
             act(j, tx, rule, f);
+}
+
+void judge_metas(struct judge *j, struct postern_tx *tx, enum judge_moment moment, struct finding *f)
+{
+    const struct rule_set *set = &j->content->rules;
+    uint32_t i = moment == JUDGE_HEADERS ? 0 : set->early;
+    uint32_t end = moment == JUDGE_HEADERS ? set->early : set->metas_n;
+    for (; i < end && j->names && f->cause == FOUND_NOTHING; i++)
+        if (meta_holds(set->metas[i]->meta, j->names) != set->metas[i]->negated)
+            act(j, tx, set->metas[i], f);
 }
 
 static void fill(struct postern_verdict *v, enum postern_action action, unsigned code, const char *enhanced,

@@ -14,7 +14,9 @@ struct finding { /* the first rule that decides; later ones are not tried */
 
 struct judge {
     const struct content *content;
-    uint8_t *marks;      /* of the transaction; NULL: there is none */
+    uint8_t *marks;      /* of the transaction, marks.h; NULL: there is none */
+    uint8_t *names;      /* of the transaction, a bit for each name of rules: one of them hit */
+    uint32_t carried;    /* a bit for each scope: some marks are of earlier windows of a text still coming */
     char score_text[96]; /* the last score verdict's text: a verdict borrows it */
 };
 
@@ -25,6 +27,11 @@ void judge_end(struct judge *j);
 /* Tries the rules of a list on a subject. Nothing happens once `f` is settled. */
 void judge_try(struct judge *j, struct postern_tx *tx, const struct rule_list *list, const struct subject *s,
                struct finding *f);
+/* Tries the [size] rules. */
+void judge_size(struct judge *j, struct postern_tx *tx, uint64_t bytes, struct finding *f);
+/* Tries the [meta] rules that can be tried then, and no earlier. */
+enum judge_moment { JUDGE_HEADERS, JUDGE_END };
+void judge_metas(struct judge *j, struct postern_tx *tx, enum judge_moment moment, struct finding *f);
 /* The finding as a verdict; FOUND_NOTHING leaves *v as it is. */
 void judge_verdict(const struct judge *j, const struct finding *f, struct postern_verdict *v);
 /* The verdict on the score so far. */

@@ -10,8 +10,9 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 enum {
-    PATTERN_MAX = 8192,    /* bytes of one pattern */
-    PATTERN_LOOKBACK = 255 /* characters a pattern may look behind a match */
+    PATTERN_MAX = 8192,     /* bytes of one pattern */
+    PATTERN_LOOKBACK = 255, /* characters a pattern may look behind a match */
+    MATCH_NO_MEMORY = -48   /* PCRE2's code for it */
 };
 
 struct pattern;

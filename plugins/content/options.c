@@ -3,6 +3,7 @@
  * instance. */
 #include "options.h"
 
+#include "scan.h"
 #include "window.h"
 
 #include <stdlib.h>
@@ -147,6 +148,16 @@ static int read_entry(struct content *c, const struct postern_node *entry, struc
     return result;
 }
 
+static int finish_rules(struct content *c, const struct postern_node *rules)
+{
+    if (rules_finish(&c->rules, c->host, c->self) < 0)
+        return -1;
+    if (scanners_make(&c->rules) == 0)
+        return 0;
+    c->host->config_error(c->self, rules, 0, "out of memory");
+    return -1;
+}
+
 static int read_rules(struct content *c, const struct postern_node *rules)
 {
     struct seen_file *files = NULL;
@@ -162,7 +173,7 @@ static int read_rules(struct content *c, const struct postern_node *rules)
         files = gone->next;
         free(gone);
     }
-    return result;
+    return result < 0 ? -1 : finish_rules(c, rules);
 }
 
 /* ---- all of it ---- */

@@ -1,47 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /* Rule files into rules. The set belongs to the filter instance and is read-only once it is configured.
  *
- *   source (logical lines) --+-- "[scope]"  -> the list that takes the next rules
- *                            +-- "/p/f A …" -> pattern + flags + action -> a rule, at the end of that list
+ *   source (logical lines) --+-- "[scope]"          -> the list that takes the next rules
+ *                            +-- "if …" "endif"     -> a rule without action, around the rules between
+ *                            +-- "N = /p/f A …"     -> name, left side (left.c), action -> a rule, at the
+ * list's end
  *
  * A line with an error makes no rule, but the rest of it and the rest of the file are still checked, so that
  * one run shows all that is wrong. */
 #include "rules.h"
 
 #include "action.h"
+#include "left.h"
 #include "names.h"
+#include "scan.h"
 #include "source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const scope_names[SCOPES + 1] = {
-    [SCOPE_HELO] = "helo",         [SCOPE_FROM] = "from", [SCOPE_TO] = "to",
-    [SCOPE_HEADER] = "header",     [SCOPE_BODY] = "body", [SCOPE_TEXT] = "text",
-    [SCOPE_FILENAME] = "filename", [SCOPES] = NULL,
-};
-
 struct reader {
     struct source source;
     struct rule_set *set;
-    bool scope_seen;        /* there was a [scope] line, good or bad */
-    enum scope scope;       /* SCOPES: the last one was bad; rules are checked and dropped */
-    struct rule_list *list; /* of the scope; for helo see list_for */
+    bool scope_seen;                 /* there was a [scope] line, good or bad */
+    enum scope scope;                /* SCOPES: the last one was bad; rules are checked and dropped */
+    struct rule_list *list;          /* of the scope */
+    struct rule *ifs[RULE_NESTING];  /* the open ones; NULL: one with an error */
+    uint32_t if_lines[RULE_NESTING]; /* where they stand */
+    size_t ifs_n;
 };
 
 /* ---- [scope] lines ---- */
 
-static struct rule_list *field_list(struct rule_set *set, const char *name, size_t n)
+static struct rule_list *field_list(struct rule_set *set, enum scope scope, const char *name, size_t n)
 {
     struct rule_field **at = &set->fields;
     for (; *at; at = &(*at)->next)
-        if (name_is(name, n, (*at)->name))
+        if ((*at)->rules.scope == scope && name_is(name, n, (*at)->name))
             return &(*at)->rules;
     struct rule_field *made = calloc(1, sizeof *made);
     if (!made)
         return NULL;
     made->name = strndup(name, n);
+    made->rules.scope = scope;
     if (!made->name) {
         free(made);
         return NULL;
@@ -52,27 +54,21 @@ static struct rule_list *field_list(struct rule_set *set, const char *name, size
 
 static void unknown_scope(struct source *s, size_t at, size_t n)
 {
-    const char *near = suggest_name(s->text + at, n, scope_names);
-    source_error(
-        s, at,
-        "unknown scope '%.*s'%s%s; known are helo, from, to, header:NAME, header, body, text and filename",
-        (int)(n > 40 ? 40 : n), s->text + at, near ? ", did you mean " : "", near ? near : "");
-}
-
-static enum scope find_scope(const char *p, size_t n)
-{
-    for (int i = 0; i < SCOPES; i++)
-        if (name_is(p, n, scope_names[i]))
-            return (enum scope)i;
-    return SCOPES;
+    char known[256];
+    const char *near = scope_suggest(s->text + at, n);
+    scope_list(known, sizeof known);
+    source_error(s, at, "unknown scope '%.*s'%s%s; known are %s", (int)(n > 40 ? 40 : n), s->text + at,
+                 near ? ", did you mean " : "", near ? near : "", known);
 }
 
 /* The NAME of [header:NAME], text[at..end). */
-static struct rule_list *open_field(struct reader *r, size_t at, size_t end)
+static struct rule_list *open_field(struct reader *r, enum scope scope, size_t at, size_t end)
 {
     struct source *s = &r->source;
+    const char *word = scope_rows[scope].name;
     if (at == end)
-        source_error(s, at, "the field's name is missing; write [header:Subject], or [header] for any field");
+        source_error(s, at, "the field's name is missing; write [%s:Subject], or [%s] for any field", word,
+                     word);
     for (size_t i = at; i < end; i++)
         if (s->text[i] <= ' ' || s->text[i] > '~' || s->text[i] == ':') {
             source_error(s, i, "no field has such a name");
@@ -80,7 +76,7 @@ static struct rule_list *open_field(struct reader *r, size_t at, size_t end)
         }
     if (at == end)
         return NULL;
-    struct rule_list *list = field_list(r->set, s->text + at, end - at);
+    struct rule_list *list = field_list(r->set, scope, s->text + at, end - at);
     if (!list)
         source_error(s, at, "out of memory");
     return list;
@@ -91,24 +87,39 @@ static void open_scope(struct reader *r, size_t at, size_t end)
     struct source *s = &r->source;
     const char *colon = memchr(s->text + at, ':', end - at);
     size_t name_end = colon ? (size_t)(colon - s->text) : end;
-    enum scope scope = find_scope(s->text + at, name_end - at);
+    enum scope scope = scope_find(s->text + at, name_end - at);
     if (scope == SCOPES) {
         unknown_scope(s, at, name_end - at);
         return;
     }
-    if (colon && scope != SCOPE_HEADER) {
-        source_error(s, name_end, "only [header:NAME] takes a name, [%s] does not", scope_names[scope]);
+    if (colon && !scope_rows[scope].takes_name) {
+        source_error(s, name_end, "only [header:NAME] and its like take a name, [%s] does not",
+                     scope_rows[scope].name);
         return;
     }
-    r->list = colon ? open_field(r, name_end + 1, end) : &r->set->scopes[scope];
-    if (r->list)
+    r->list = colon ? open_field(r, scope, name_end + 1, end) : &r->set->scopes[scope];
+    if (r->list) {
+        r->list->scope = scope;
         r->scope = scope;
+    }
+}
+
+/* What is open where a scope or the file ends. */
+static void close_ifs(struct reader *r)
+{
+    struct source *s = &r->source;
+    while (r->ifs_n > 0) {
+        s->host->file_error(s->self, s->file, r->if_lines[--r->ifs_n], 1,
+                            "this 'if' has no 'endif' before its scope ends");
+        s->errors++;
+    }
 }
 
 static void read_scope(struct reader *r)
 {
     struct source *s = &r->source;
     const char *bracket = memchr(s->text, ']', s->n);
+    close_ifs(r);
     r->scope_seen = true;
     r->scope = SCOPES;
     r->list = NULL;
@@ -132,101 +143,75 @@ static void free_rule(struct rule **rule)
 {
     if (!*rule)
         return;
-    pattern_destroy(&(*rule)->pattern);
+    if ((*rule)->test == TEST_PATTERN)
+        pattern_destroy(&(*rule)->pattern);
+    if ((*rule)->test == TEST_META)
+        meta_free(&(*rule)->meta);
     free((*rule)->text);
     free((*rule)->place);
     free(*rule);
     *rule = NULL;
 }
 
-static bool is_delimiter(char c)
+bool rule_waits(const struct rule *rule)
 {
-    bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    return c > ' ' && c <= '~' && c != '\\' && !alnum;
+    bool now = rule->action == RULE_REJECT || rule->action == RULE_DEFER || rule->action == RULE_WARN;
+    return !now || rule->name != WORDS_NONE;
 }
 
-/* The next delimiter that no backslash takes its meaning from; s->n: none. */
-static size_t pattern_end(const struct source *s, size_t at, char delimiter)
-{
-    while (at < s->n && s->text[at] != delimiter)
-        at += s->text[at] == '\\' ? 2 : 1;
-    return at < s->n ? at : s->n;
-}
-
-static bool read_flags(struct source *s, size_t at, size_t end, uint32_t *options_r)
-{
-    bool good = true;
-    *options_r = 0;
-    for (; at < end; at++)
-        if (!pattern_flag(s->text[at], options_r)) {
-            source_error(s, at, "unknown flag '%c'; flags turn on: %s; none is on unless it is written",
-                         s->text[at], pattern_flags_help);
-            good = false;
-        }
-    return good;
-}
-
-static bool read_pattern(struct reader *r, size_t at, size_t n, uint32_t options, struct rule *rule)
+/* "NAME =" before the left side. *at_r: where that begins. */
+static bool read_name(struct reader *r, struct rule *rule, size_t *at_r)
 {
     struct source *s = &r->source;
-    struct pattern_error error;
-    if (n == 0 || n > PATTERN_MAX) {
-        source_error(s, at, n ? "the pattern is too long: at most 8192 bytes" : "the pattern is empty");
+    size_t n = meta_name_length(s->text, s->n), equals = source_skip_blanks(s, n);
+    *at_r = 0;
+    if (n == 0 || equals == s->n || s->text[equals] != '=')
+        return true;
+    *at_r = source_skip_blanks(s, equals + 1);
+    if (n > RULE_NAME_MAX) {
+        source_error(s, 0, "the name is too long: at most %d bytes", (int)RULE_NAME_MAX);
         return false;
     }
-    rule->pattern = pattern_compile(s->text + at, n, options, r->scope != SCOPE_BODY, &error);
-    if (!rule->pattern)
-        source_error(s, at + error.offset, "%s", error.text);
-    return rule->pattern != NULL;
+    rule->name = words_add(&r->set->names, s->text, n);
+    if (rule->name == WORDS_NONE)
+        source_error(s, 0, "out of memory");
+    return rule->name != WORDS_NONE;
 }
 
 static bool read_action(struct source *s, size_t at, struct rule *rule)
 {
     if (at < source_trimmed_end(s))
         return action_parse(s, at, rule);
-    source_error(s, at, "no action after the pattern: REJECT, DEFER, DISCARD, SCORE or WARN");
+    if (rule->name != WORDS_NONE)
+        return true;
+    source_error(s, at, "no action after the pattern: %s; or give the rule a name, for [meta]", action_words);
     return false;
 }
 
 /* The parts of a rule, each checked whatever the others are like. */
 static bool read_parts(struct reader *r, struct rule *rule)
 {
-    struct source *s = &r->source;
-    rule->negated = s->text[0] == '!';
-    size_t open = rule->negated ? source_skip_blanks(s, 1) : 0;
-    if (open == s->n || !is_delimiter(s->text[open])) {
-        source_error(s, open,
-                     "a rule begins with its pattern between two delimiters, as in /pattern/ REJECT");
-        return false;
-    }
-    size_t close = pattern_end(s, open + 1, s->text[open]);
-    if (close == s->n) {
-        source_error(s, open, "the pattern that begins here has no second '%c'", s->text[open]);
-        return false;
-    }
-    size_t flags_end = source_word_end(s, close + 1);
-    uint32_t options = 0;
-    bool good = read_flags(s, close + 1, flags_end, &options);
-    good = read_pattern(r, open + 1, close - open - 1, options, rule) && good;
-    return read_action(s, source_skip_blanks(s, flags_end), rule) && good;
-}
-
-static struct rule_list *list_for(struct reader *r, const struct rule *rule)
-{
-    bool waits = rule->action == RULE_SCORE || rule->action == RULE_DISCARD;
-    return r->scope == SCOPE_HELO && waits ? &r->set->helo_at_mail : r->list;
+    size_t at = 0;
+    bool left = true;
+    bool named = read_name(r, rule, &at);
+    at = left_parse(&r->source, at, r->scope, r->set, rule, &left);
+    return at > 0 && read_action(&r->source, source_skip_blanks(&r->source, at), rule) && left && named;
 }
 
 static bool add_rule(struct reader *r, struct rule *rule)
 {
     struct source *s = &r->source;
-    if (asprintf(&rule->place, "%s:%u", s->file, source_line(s)) < 0) {
+    struct rule_list *list = r->list;
+    rule->file = s->file;
+    rule->line = source_line(s);
+    if (asprintf(&rule->place, "%s:%u", s->file, rule->line) < 0) {
         rule->place = NULL;
         source_error(s, 0, "out of memory");
         return false;
     }
-    struct rule_list *list = list_for(r, rule);
+    rule->inside = r->ifs_n > 0 ? r->ifs[r->ifs_n - 1] : NULL;
     rule->index = r->set->count++;
+    rule->at = list->count++;
     if (list->last)
         list->last->next = rule;
     else
@@ -235,22 +220,90 @@ static bool add_rule(struct reader *r, struct rule *rule)
     return true;
 }
 
+static struct rule *new_rule(struct source *s)
+{
+    struct rule *rule = calloc(1, sizeof *rule);
+    if (rule)
+        rule->name = WORDS_NONE;
+    else
+        source_error(s, 0, "out of memory");
+    return rule;
+}
+
 static void read_rule(struct reader *r)
 {
-    struct source *s = &r->source;
-    struct rule *rule = calloc(1, sizeof *rule);
-    bool kept = false;
-    if (!rule)
-        source_error(s, 0, "out of memory");
-    else if (read_parts(r, rule) && r->list)
-        kept = add_rule(r, rule);
-    if (!kept)
+    struct rule *rule = new_rule(&r->source);
+    if (rule && !(read_parts(r, rule) && r->list && add_rule(r, rule)))
         free_rule(&rule);
     if (!r->scope_seen) {
-        source_error(s, 0,
+        source_error(&r->source, 0,
                      "a rule before any [scope] line: say first where it looks, as in [header:Subject]");
         r->scope_seen = true; /* once a file is enough */
     }
+}
+
+/* ---- if and endif ---- */
+
+static bool read_condition(struct reader *r, struct rule *rule)
+{
+    struct source *s = &r->source;
+    bool good = true;
+    if (r->scope < SCOPES && !scope_rows[r->scope].patterns) {
+        source_error(s, 0, "[%s] has no 'if'", scope_rows[r->scope].name);
+        return false;
+    }
+    size_t at = left_parse(s, source_skip_blanks(s, 2), r->scope, r->set, rule, &good);
+    size_t rest = at > 0 ? source_skip_blanks(s, at) : s->n;
+    if (rest < s->n)
+        source_error(s, rest, "an 'if' has no action: its rules stand on the lines before 'endif'");
+    return at > 0 && good && rest == s->n;
+}
+
+static void read_if(struct reader *r)
+{
+    struct source *s = &r->source;
+    struct rule *rule = new_rule(s);
+    if (r->ifs_n == RULE_NESTING) {
+        source_error(s, 0, "too many 'if' in 'if': at most %d", (int)RULE_NESTING);
+        free_rule(&rule);
+        return;
+    }
+    if (rule && !(read_condition(r, rule) && r->list && add_rule(r, rule)))
+        free_rule(&rule);
+    r->if_lines[r->ifs_n] = source_line(s);
+    r->ifs[r->ifs_n++] = rule;
+}
+
+static void read_endif(struct reader *r)
+{
+    struct source *s = &r->source;
+    size_t rest = source_skip_blanks(s, 5);
+    if (rest < s->n)
+        source_error(s, rest, "'endif' stands alone on its line");
+    if (r->ifs_n > 0)
+        r->ifs_n--;
+    else
+        source_error(s, 0, "this 'endif' has no 'if' in its scope");
+}
+
+/* ---- files ---- */
+
+/* The first word, unless it is a name with "=". */
+static bool begins(const struct source *s, const char *word, size_t n)
+{
+    size_t behind = source_skip_blanks(s, n);
+    return meta_name_length(s->text, s->n) == n && memcmp(s->text, word, n) == 0 &&
+           (behind == s->n || s->text[behind] != '=');
+}
+
+static void read_line(struct reader *r)
+{
+    if (begins(&r->source, "if", 2))
+        read_if(r);
+    else if (begins(&r->source, "endif", 5))
+        read_endif(r);
+    else
+        read_rule(r);
 }
 
 int rules_read(struct rule_set *set, const struct postern_host *host, void *self, const char *file,
@@ -268,12 +321,14 @@ int rules_read(struct rule_set *set, const struct postern_host *host, void *self
         if (r->source.text[0] == '[')
             read_scope(r);
         else if (set->count < RULES_MAX)
-            read_rule(r);
+            read_line(r);
         else {
             source_error(&r->source, 0, "too many rules: at most %d in one filter", (int)RULES_MAX);
+            r->ifs_n = 0;
             break;
         }
     }
+    close_ifs(r);
     int result = r->source.errors ? -1 : 0;
     free(r);
     return result;
@@ -281,6 +336,7 @@ int rules_read(struct rule_set *set, const struct postern_host *host, void *self
 
 static void free_list(struct rule_list *list)
 {
+    scanner_free(&list->scanner);
     while (list->first) {
         struct rule *rule = list->first;
         list->first = rule->next;
@@ -293,7 +349,6 @@ void rules_free(struct rule_set *set)
 {
     for (int i = 0; i < SCOPES; i++)
         free_list(&set->scopes[i]);
-    free_list(&set->helo_at_mail);
     while (set->fields) {
         struct rule_field *field = set->fields;
         set->fields = field->next;
@@ -301,4 +356,12 @@ void rules_free(struct rule_set *set)
         free(field->name);
         free(field);
     }
+    while (set->lists) {
+        struct list *list = set->lists;
+        set->lists = list->next;
+        list_free(&list);
+    }
+    words_free(&set->names);
+    free(set->metas);
+    set->metas = NULL;
 }

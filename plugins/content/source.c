@@ -36,13 +36,20 @@ static void make_printable(char *text)
             *text = '?';
 }
 
-static void report(struct source *s, size_t at, const char *text)
+void source_place(const struct source *s, size_t at, uint32_t *line_r, uint32_t *column_r)
 {
     size_t i = s->pieces_n - 1;
     while (i > 0 && s->pieces[i].at > at)
         i--;
-    uint32_t column = (uint32_t)(at - s->pieces[i].at) + 1;
-    s->host->file_error(s->self, s->file, s->pieces[i].line, column, "%s", text);
+    *line_r = s->pieces[i].line;
+    *column_r = (uint32_t)(at - s->pieces[i].at) + 1;
+}
+
+static void report(struct source *s, size_t at, const char *text)
+{
+    uint32_t line = 0, column = 0;
+    source_place(s, at, &line, &column);
+    s->host->file_error(s->self, s->file, line, column, "%s", text);
     s->errors++;
 }
 

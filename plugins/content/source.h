@@ -9,7 +9,8 @@
 
 enum {
     SOURCE_LINE_MAX = 16 * 1024, /* bytes of one rule with its continuations */
-    SOURCE_PIECES = 64           /* lines that one rule may span */
+    SOURCE_PIECES = 64,          /* lines that one rule may span */
+    RULE_NAME_MAX = 64           /* bytes of the name of a rule or of a score */
 };
 
 struct source {
@@ -36,6 +37,8 @@ void source_open(struct source *s, const struct postern_host *host, void *self, 
 MUST_CHECK bool source_next(struct source *s);
 /* The line of the file on which the logical line begins. */
 uint32_t source_line(const struct source *s);
+/* Where in the file text[at] stands. */
+void source_place(const struct source *s, size_t at, uint32_t *line_r, uint32_t *column_r);
 /* An error at text[at]. */
 void source_error(struct source *s, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -22,7 +22,8 @@
 enum { FAKE_FILES = 8, FAKE_OPTIONS = 16, FAKE_OUTPUT = 64 * 1024, FAKE_COUNTERS = 8 };
 
 struct postern_tx {
-    const char *helo;
+    const char *helo, *client, *listener, *user;
+    uint64_t bytes;
     double score;
     char scores[4096]; /* "name=points;" of every add_score */
 };
@@ -147,7 +148,18 @@ static inline struct postern_span fake_get(const struct postern_tx *tx, enum pos
 {
     if (field == POSTERN_F_SESSION_ID)
         return fake_span("S1");
+    if (field == POSTERN_F_CLIENT_ADDRESS)
+        return fake_span(tx->client);
+    if (field == POSTERN_F_LISTENER)
+        return fake_span(tx->listener);
+    if (field == POSTERN_F_USER)
+        return fake_span(tx->user);
     return field == POSTERN_F_HELO ? fake_span(tx->helo) : fake_span(NULL);
+}
+
+static inline uint64_t fake_message_bytes(const struct postern_tx *tx)
+{
+    return tx->bytes;
 }
 
 static inline void fake_add_score(struct postern_tx *tx, struct postern_span name, double points)
@@ -190,6 +202,7 @@ static inline struct fake *fake_new(void)
         .glob = fake_glob,
         .glob_name = fake_glob_name,
         .get = fake_get,
+        .message_bytes = fake_message_bytes,
         .add_score = fake_add_score,
         .score = fake_score,
         .count = fake_count,
@@ -382,6 +395,14 @@ static inline void fake_part(struct fake *f, uint32_t index, const char *filenam
     struct postern_part part = {
         .index = index, .type = fake_span("text/plain"), .filename = fake_span(filename)};
     struct postern_event ev = {.phase = POSTERN_ON_PART, .part = &part};
+    (void)fake_hook(f, &ev, NULL);
+}
+
+/* An event of one text and one part: URL, MEMBER, FLAG, HTML. */
+static inline void fake_event(struct fake *f, enum postern_phase phase, const struct postern_part *part,
+                              const char *text)
+{
+    struct postern_event ev = {.phase = phase, .text = fake_span(text), .part = part};
     (void)fake_hook(f, &ev, NULL);
 }
 

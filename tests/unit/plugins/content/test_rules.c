@@ -77,14 +77,14 @@ static void scope_errors(void **state)
     (void)state;
     check_errors("/a/ REJECT\n/b/ REJECT\n", "r:1:1: a rule before any [scope] line\n");
     check_errors("[txt]\n/a/ REJECT\n",
-                 "r:1:2: unknown scope 'txt', did you mean text; known are helo, from\n");
-    check_errors("[url]\n", "r:1:2: unknown scope 'url'; known are\n");
-    check_errors("[ html ]\n", "r:1:3: unknown scope 'html'\n");
+                 "r:1:2: unknown scope 'txt', did you mean text; known are client, listener\n");
+    check_errors("[image]\n", "r:1:2: unknown scope 'image'; known are client, listener, user, helo, from\n");
+    check_errors("[ htmll ]\n", "r:1:3: unknown scope 'htmll', did you mean html\n");
     check_errors("[Headers:Subject]\n", "r:1:2: unknown scope 'Headers', did you mean header\n");
     check_errors("[]\n", "r:1:2: unknown scope ''\n");
     check_errors("[header:]\n", "r:1:9: the field's name is missing\n");
     check_errors("[header:a b]\n", "r:1:10: no field has such a name\n");
-    check_errors("[body:x]\n", "r:1:6: only [header:NAME] takes a name, [body] does not\n");
+    check_errors("[body:x]\n", "r:1:6: only [header:NAME] and its like take a name, [body] does not\n");
     check_errors("[text\n", "r:1:6: the ']' of this [scope] line is missing\n");
     check_errors("[text] x\n", "r:1:8: a [scope] stands alone on its line\n");
     check_errors("[text]\n  /a/ REJECT\n", "r:2:3: a [scope] stands alone on its line\n");
@@ -99,7 +99,7 @@ static void pattern_errors(void **state)
     check_errors("[text]\n/a REJECT\n", "r:2:1: the pattern that begins here has no second '/'\n");
     check_errors("[text]\n/a\\/ REJECT\n", "r:2:1: the pattern that begins here has no second '/'\n");
     check_errors("[text]\n/a\\", "r:2:1: the pattern that begins here has no second '/'\n");
-    check_errors("[text]\nif /a/\nabc\n\\a\\ WARN\n",
+    check_errors("[text]\n3 /a/\nabc\n\\a\\ WARN\n",
                  "r:2:1: a rule begins with its pattern\nr:3:1: a rule begins\nr:4:1: a rule begins\n");
     check_errors("[text]\n!\n", "r:2:2: a rule begins with its pattern\n");
     check_errors("[text]\n! /a(b/ WARN\n", "r:2:7: missing closing parenthesis\n");
