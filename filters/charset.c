@@ -92,6 +92,11 @@ static const uint16_t windows_1252[32] = {
     0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178,
 };
 
+uint32_t charset_windows_1252(unsigned char c)
+{
+    return c >= 0x80 && c <= 0x9F ? windows_1252[c - 0x80] : c;
+}
+
 static uint32_t single_byte(enum how how, unsigned char c)
 {
     static const struct {
@@ -101,7 +106,7 @@ static uint32_t single_byte(enum how how, unsigned char c)
                   {0xB8, 0x17E},  {0xBC, 0x152}, {0xBD, 0x153}, {0xBE, 0x178}};
 
     if (how == HOW_WINDOWS_1252)
-        return c >= 0x80 && c <= 0x9F ? windows_1252[c - 0x80] : c;
+        return charset_windows_1252(c);
     for (size_t i = 0; i < COUNT_OF(latin9); i++)
         if (latin9[i].c == c)
             return latin9[i].point;

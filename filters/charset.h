@@ -9,6 +9,7 @@
 #include "base/span.h"
 
 #include <iconv.h>
+#include <stdint.h>
 
 #define CHARSETS_MAX 64 /* rows of the table in charset.c, at most */
 
@@ -34,5 +35,8 @@ bool charset_begin(struct charset_decoder *d, struct charset_pool *pool, struct 
 /* Append UTF-8 to `out`. false: no memory. */
 MUST_CHECK bool charset_feed(struct charset_decoder *d, struct span in, struct buf *out);
 MUST_CHECK bool charset_end(struct charset_decoder *d, struct buf *out);
+
+/* What windows-1252 has at this octet. */
+uint32_t charset_windows_1252(unsigned char c);
 
 #endif

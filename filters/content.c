@@ -68,6 +68,20 @@ static void on_text(void *ctx, const struct message_part *part, struct span utf8
     tell_of_part(ctx, &ev, part);
 }
 
+static void on_html(void *ctx, const struct message_part *part, struct span utf8)
+{
+    struct postern_event ev = event_of(POSTERN_ON_HTML);
+    ev.text = to_plugin(utf8);
+    tell_of_part(ctx, &ev, part);
+}
+
+static void on_url(void *ctx, const struct message_part *part, struct span url)
+{
+    struct postern_event ev = event_of(POSTERN_ON_URL);
+    ev.text = to_plugin(url);
+    tell_of_part(ctx, &ev, part);
+}
+
 static void on_part_field(void *ctx, const struct message_part *part, struct span name, struct span value,
                           struct span raw)
 {
@@ -103,6 +117,8 @@ static const struct message_events model_events = {.field = on_field,
                                                    .part = on_part,
                                                    .text = on_text,
                                                    .part_field = on_part_field,
+                                                   .html = on_html,
+                                                   .url = on_url,
                                                    .flag = on_flag};
 
 /* ---- pieces ---- */

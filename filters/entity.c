@@ -207,6 +207,12 @@ static bool is_message(const struct entity *e)
            span_eq(entity_type(e), SPAN_LIT("message/global"));
 }
 
+bool entity_is_html(const struct entity *e)
+{
+    return span_eq(entity_type(e), SPAN_LIT("text/html")) ||
+           span_eq(entity_type(e), SPAN_LIT("application/xhtml+xml"));
+}
+
 static enum entity_kind kind_of(const struct entity *e, uint64_t *flags_r)
 {
     struct span type = entity_type(e);
@@ -220,8 +226,8 @@ static enum entity_kind kind_of(const struct entity *e, uint64_t *flags_r)
     }
     if (is_message(e) && e->transfer == TRANSFER_IDENTITY)
         return ENTITY_MESSAGE;
-    if (e->says_text || span_istarts(type, SPAN_LIT("text/")) || span_istarts(type, SPAN_LIT("message/")) ||
-        span_istarts(type, SPAN_LIT("multipart/")))
+    if (e->says_text || entity_is_html(e) || span_istarts(type, SPAN_LIT("text/")) ||
+        span_istarts(type, SPAN_LIT("message/")) || span_istarts(type, SPAN_LIT("multipart/")))
         return ENTITY_TEXT;
     return ENTITY_OPAQUE;
 }

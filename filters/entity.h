@@ -68,6 +68,7 @@ static inline struct span entity_type(const struct entity *e)
 {
     return (struct span){e->type, e->type_n};
 }
+bool entity_is_html(const struct entity *e);
 static inline struct span entity_declared(const struct entity *e)
 {
     return (struct span){e->type, e->declares ? e->type_n : 0};

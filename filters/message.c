@@ -87,12 +87,13 @@ static void tell_flags_of(struct message *m, struct entity *e)
 
 /* ---- text ---- */
 
-static void open_text(struct message *m, enum transfer_kind transfer, struct span charset)
-{
-    const struct body_reading how = {.transfer = transfer, .charset = charset};
+/* What stands outside of an entity's parts is text of its own. */
+static const struct body_reading around_parts = {.transfer = TRANSFER_IDENTITY};
 
+static bool open_text(struct message *m, const struct body_reading *how)
+{
     m->out.part = part_of(m->top, 0);
-    body_open(&m->body, &m->out, &how);
+    return body_open(&m->body, &m->out, how);
 }
 
 static bool close_text(struct message *m)
@@ -172,11 +173,11 @@ static bool begin_body(struct message *m)
         return push(m);
     case ENTITY_MULTIPART:
         m->in_multipart = true;
-        open_text(m, TRANSFER_IDENTITY, SPAN_NONE); /* what stands outside of its parts is text of its own */
-        break;
+        return open_text(m, &around_parts);
     case ENTITY_TEXT:
-        open_text(m, e->transfer, entity_charset(e));
-        break;
+        return open_text(m, &(struct body_reading){.transfer = e->transfer,
+                                                   .charset = entity_charset(e),
+                                                   .html = entity_is_html(e)});
     case ENTITY_OPAQUE:
         break;
     }
@@ -208,8 +209,7 @@ static bool at_boundary(struct message *m, struct entity *e, enum boundary which
     } else {
         e->closed = true;
     }
-    open_text(m, TRANSFER_IDENTITY, SPAN_NONE);
-    return true;
+    return open_text(m, &around_parts);
 }
 
 /* ---- the header section ---- */
@@ -485,6 +485,10 @@ static struct message_limits with_defaults(struct message_limits l)
         l.depth = 20;
     if (l.parts == 0)
         l.parts = 1000;
+    if (l.urls == 0)
+        l.urls = 10000;
+    if (l.url_bytes == 0)
+        l.url_bytes = 2048;
     return l;
 }
 

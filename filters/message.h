@@ -18,6 +18,8 @@ struct message_limits {  /* 0 takes the default */
     size_t field_bytes;  /* of one field, decoded: three times header_bytes; the rest is cut and flagged */
     uint32_t depth;      /* nested multiparts and messages: 20 */
     uint32_t parts;      /* 1000 */
+    uint32_t urls;       /* 10000 */
+    size_t url_bytes;    /* of one: 2048; the rest is cut */
 };
 
 /* What is not as it should be: flags.def has the list. A set of them is a uint64_t of MESSAGE_… */
@@ -59,6 +61,9 @@ struct message_events {
     void (*text)(void *ctx, const struct message_part *part, struct span utf8);
     void (*part_field)(void *ctx, const struct message_part *part, struct span name, struct span value,
                        struct span raw);
+    /* A piece of an HTML part with its markup. */
+    void (*html)(void *ctx, const struct message_part *part, struct span utf8);
+    void (*url)(void *ctx, const struct message_part *part, struct span url);
     /* Once per part; `part` is NULL for what the message's header section raises. */
     void (*flag)(void *ctx, const struct message_part *part, enum message_flag flag);
 };

@@ -14,10 +14,12 @@ struct sink {
     struct message_limits limits;
     struct charset_pool pool;
     struct message_part part; /* of which text comes */
-    uint32_t parts;           /* so far */
+    uint32_t parts, urls;     /* so far */
     uint64_t raised;          /* flags that were not told yet */
 };
 
 void sink_text(struct sink *s, struct span utf8);
+void sink_html(struct sink *s, struct span utf8);
+MUST_CHECK bool sink_url(struct sink *s, struct span raw); /* as it was written; false: no memory */
 
 #endif

@@ -10,6 +10,7 @@
 
 struct seen {
     struct buf trace;
+    struct buf html, urls;
     struct buf text; /* of the part that is being read */
     size_t text_bytes;
     uint32_t text_part, parts;
@@ -102,6 +103,24 @@ static void on_flag(void *ctx, const struct message_part *part, enum message_fla
     REQUIRE(buf_printf(&s->trace, "\nflag %s of %d", message_flag(flag)->name, part ? (int)part->index : -1));
 }
 
+/* Pieces of markup may be cut anywhere: their bytes are compared. */
+static void on_html(void *ctx, const struct message_part *part, struct span utf8)
+{
+    struct seen *s = ctx;
+    REQUIRE(part->index < s->parts && utf8.n > 0 && buf_append(&s->html, utf8));
+}
+
+static void on_url(void *ctx, const struct message_part *part, struct span url)
+{
+    struct seen *s = ctx;
+    uint32_t point;
+
+    for (struct span left = url; left.n; left = span_skip(left, utf8_take(left, &point)))
+        REQUIRE(utf8_take(left, &point) > 0);
+    REQUIRE(part->index < s->parts && url.n > 0 && buf_printf(&s->urls, "\nurl %u", part->index));
+    trace_span(&s->urls, "url", url);
+}
+
 static struct buf run(struct span in, enum cut how, const struct message_limits *limits)
 {
     static const struct message_events events = {.field = on_field,
@@ -109,6 +128,8 @@ static struct buf run(struct span in, enum cut how, const struct message_limits 
                                                  .part = on_part,
                                                  .text = on_text,
                                                  .part_field = on_part_field,
+                                                 .html = on_html,
+                                                 .url = on_url,
                                                  .flag = on_flag};
     struct seen s = {0};
     uint32_t number = (uint32_t)in.n;
@@ -130,6 +151,10 @@ static struct buf run(struct span in, enum cut how, const struct message_limits 
     REQUIRE(s.headers_ends == 1 && s.parts > 0 && s.text_bytes <= 4 * all + 64);
     REQUIRE(buf_printf(&s.trace, "\nflags %#llx", (unsigned long long)message_flags(m)));
     message_destroy(&m);
+    trace_span(&s.trace, "html", buf_span(&s.html));
+    trace_span(&s.trace, "urls", buf_span(&s.urls));
+    buf_free(&s.html);
+    buf_free(&s.urls);
     return s.trace;
 }
 

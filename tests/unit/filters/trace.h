@@ -15,6 +15,7 @@
 
 struct trace {
     struct buf out;
+    struct buf urls; /* U index url, one a line, where the trace is full */
     bool in_text;
     bool full; /* all events, not the old ones alone */
     uint32_t text_part;
@@ -92,6 +93,14 @@ static inline void trace_part_field(void *ctx, const struct message_part *part, 
     trace_add(t, SPAN_LIT("\n"));
 }
 
+static inline void trace_url(void *ctx, const struct message_part *part, struct span url)
+{
+    struct trace *t = ctx;
+    if (!t->full)
+        return;
+    assert_true(buf_printf(&t->urls, "U %u %.*s\n", part->index, SPAN_FMT(url)));
+}
+
 static inline void trace_flag(void *ctx, const struct message_part *part, enum message_flag flag)
 {
     struct trace *t = ctx;
@@ -106,6 +115,7 @@ static const struct message_events trace_events = {.field = trace_field,
                                                    .part = trace_part,
                                                    .text = trace_text,
                                                    .part_field = trace_part_field,
+                                                   .url = trace_url,
                                                    .flag = trace_flag};
 
 /* Feeds the content in pieces of `step` bytes; 0: whole. Returns the flags. */
