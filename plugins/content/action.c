@@ -24,6 +24,10 @@ struct action_row {
 static bool reply_arguments(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
 static bool text_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
 static bool score_arguments(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
+static bool header_arguments(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
+static bool prefix_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
+static bool mailbox_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
+static bool tag_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule);
 
 static const struct action_row rows[] = {
     {"REJECT", reply_arguments, RULE_REJECT, '5', 550, "5.7.1", "Message refused by content policy"},
@@ -32,10 +36,16 @@ static const struct action_row rows[] = {
     {"DISCARD", text_argument, RULE_DISCARD, 0, 0, NULL, NULL},
     {"SCORE", score_arguments, RULE_SCORE, 0, 0, NULL, NULL},
     {"WARN", text_argument, RULE_WARN, 0, 0, NULL, NULL},
+    {"HEADER", header_arguments, RULE_HEADER_ADD, 0, 0, NULL, NULL},
+    {"SUBJECT", prefix_argument, RULE_SUBJECT, 0, 0, NULL, NULL},
+    {"REDIRECT", mailbox_argument, RULE_REDIRECT, 0, 0, NULL, NULL},
+    {"BCC", mailbox_argument, RULE_BCC, 0, 0, NULL, NULL},
+    {"TAG", tag_argument, RULE_TAG, 0, 0, NULL, NULL},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
-static const char *const words[] = {"REJECT", "DEFER", "DISCARD", "SCORE", "WARN", NULL};
-const char action_words[] = "REJECT, DEFER, DISCARD, SCORE or WARN";
+static const char *const words[] = {"REJECT",  "DEFER",    "DISCARD", "SCORE", "WARN", "HEADER",
+                                    "SUBJECT", "REDIRECT", "BCC",     "TAG",   NULL};
+const char action_words[] = "REJECT, DEFER, DISCARD, SCORE, WARN, HEADER, SUBJECT, REDIRECT, BCC or TAG";
 
 static bool is_digit(char c)
 {
@@ -179,6 +189,123 @@ static bool score_arguments(struct source *s, size_t at, const struct action_row
         return false;
     }
     return keep_text(s, name, stop, rule);
+}
+
+/* ---- edits ---- */
+
+static bool keep(struct source *s, size_t at, size_t end, char **text_r)
+{
+    *text_r = strndup(s->text + at, end - at);
+    if (!*text_r)
+        source_error(s, at, "out of memory");
+    return *text_r != NULL;
+}
+
+/* The first byte in text[at..end) that is none of a name's; `end`: all are. */
+static size_t name_end(const struct source *s, size_t at, size_t end, const char *stops)
+{
+    while (at < end && s->text[at] > ' ' && s->text[at] <= '~' && !strchr(stops, s->text[at]))
+        at++;
+    return at;
+}
+
+static const struct {
+    const char *word;
+    enum rule_action action;
+} header_rows[] = {
+    {"ADD", RULE_HEADER_ADD}, {"REPLACE", RULE_HEADER_REPLACE}, {"REMOVE", RULE_HEADER_REMOVE}};
+enum { HEADER_ROWS = sizeof header_rows / sizeof header_rows[0] };
+
+/* "Name: value", or "Name" alone for REMOVE. */
+static bool field_arguments(struct source *s, size_t at, struct rule *rule)
+{
+    size_t stop = source_trimmed_end(s), colon = name_end(s, at, stop, ":");
+    bool removes = rule->action == RULE_HEADER_REMOVE;
+    if (colon == at || colon - at > RULE_NAME_MAX || (colon < stop && s->text[colon] != ':')) {
+        source_error(s, at, "no field has such a name");
+        return false;
+    }
+    if (removes != (colon == stop)) {
+        source_error(s, colon,
+                     removes ? "HEADER REMOVE takes the field's name alone"
+                             : "a ':' and the field's value are missing, as in X-Spam: yes");
+        return false;
+    }
+    size_t value = removes ? stop : source_skip_blanks(s, colon + 1);
+    return keep(s, at, colon, &rule->field) &&
+           (removes || keep_text(s, value, stop > value ? stop : value, rule));
+}
+
+static bool header_arguments(struct source *s, size_t at, const struct action_row *row, struct rule *rule)
+{
+    (void)row;
+    size_t end = source_word_end(s, at);
+    for (size_t i = 0; i < HEADER_ROWS; i++)
+        if (name_is(s->text + at, end - at, header_rows[i].word)) {
+            rule->action = header_rows[i].action;
+            return field_arguments(s, source_skip_blanks(s, end), rule);
+        }
+    source_error(s, at, "HEADER wants ADD, REPLACE or REMOVE, as in HEADER ADD X-Spam: yes");
+    return false;
+}
+
+/* The bytes of the UTF-8 character at text[at]; 0: there is none. */
+static size_t character(const struct source *s, size_t at, size_t end)
+{
+    unsigned char c = (unsigned char)s->text[at];
+    size_t n = c < 0x80                ? 1
+               : c >= 0xc2 && c < 0xe0 ? 2
+               : c >= 0xe0 && c < 0xf0 ? 3
+               : c >= 0xf0 && c < 0xf5 ? 4
+                                       : 0;
+    if (n > end - at || c < ' ' || c == 0x7f)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if (((unsigned char)s->text[at + i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+static bool prefix_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule)
+{
+    (void)row;
+    size_t end = source_trimmed_end(s), n = 0;
+    if (at >= end || end - at > RULE_TEXT_MAX) {
+        source_error(s, at, "SUBJECT wants what to put in front, as in SUBJECT [spam]; at most %d bytes",
+                     (int)RULE_TEXT_MAX);
+        return false;
+    }
+    for (size_t i = at; i < end; i += n) {
+        n = character(s, i, end);
+        if (n == 0) {
+            source_error(s, i, "byte 0x%02x: a prefix is printable text in UTF-8", (unsigned char)s->text[i]);
+            return false;
+        }
+    }
+    return keep(s, at, end, &rule->text);
+}
+
+static bool mailbox_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule)
+{
+    size_t stop = source_trimmed_end(s);
+    const char *sign = at < stop ? memchr(s->text + at, '@', stop - at) : NULL;
+    bool good = sign && sign > s->text + at && sign + 1 < s->text + stop && stop - at <= 254;
+    if (!good || name_end(s, at, stop, "<>,;:()\"[]\\") < stop) {
+        source_error(s, at, "%s wants one mailbox, as in %s spam@example.org", row->word, row->word);
+        return false;
+    }
+    return keep(s, at, stop, &rule->text);
+}
+
+static bool tag_argument(struct source *s, size_t at, const struct action_row *row, struct rule *rule)
+{
+    (void)row;
+    size_t stop = source_trimmed_end(s), end = name_end(s, at, stop, "=\"");
+    if (end == at || end - at > RULE_NAME_MAX || (end < stop && s->text[end] != '=')) {
+        source_error(s, at, "TAG wants a name, or name=value, as in TAG verdict=bulk");
+        return false;
+    }
+    return keep(s, at, end, &rule->field) && (end == stop || keep_text(s, end + 1, stop, rule));
 }
 
 bool action_parse(struct source *s, size_t at, struct rule *rule)

@@ -228,6 +228,7 @@ static void on_header(void *filter, void *session, struct postern_tx *tx, const 
     (void)filter, (void)v;
     struct session *s = session;
     struct postern_span raw = raw_field(ev->raw);
+    s->judge.edits.is_signed = s->judge.edits.is_signed || same_name(ev->name, "DKIM-Signature");
     try_named(s, tx, SCOPE_HEADER, ev->name, ev->text, &s->header);
     try_joined(s, tx, SCOPE_HEADER, ev->name, ev->text, &s->header);
     try_named(s, tx, SCOPE_RAWHEADER, ev->name, raw_value(raw), &s->header);
@@ -248,6 +249,7 @@ static void on_headers(void *filter, void *session, struct postern_tx *tx, const
 {
     (void)filter, (void)ev;
     struct session *s = session;
+    edits_header_over(&s->judge.edits, s->judge.content, tx);
     judge_metas(&s->judge, tx, JUDGE_HEADERS, &s->header);
     judge_verdict(&s->judge, &s->header, v);
 }
@@ -464,4 +466,5 @@ const struct postern_filter postern_filter = {
             [POSTERN_ON_MEMBER] = on_member,
             [POSTERN_ON_FLAG] = on_flag,
         },
+    .wants = POSTERN_WANTS_EDITS,
 };

@@ -23,6 +23,7 @@ struct content {
     size_t max_text;
     enum on_match_error on_match_error;
     struct threshold reject, defer;
+    bool skip_dkim; /* signed messages keep their header section as it is */
 };
 
 #endif

@@ -40,6 +40,7 @@ void judge_end(struct judge *j)
     free(j->names);
     j->marks = j->names = NULL;
     j->carried = 0;
+    edits_end(&j->edits);
 }
 
 /* An error is no "not found": it is counted each time, logged once, and settles the matter unless the
@@ -72,6 +73,13 @@ static struct postern_span score_name(const struct judge *j, const struct rule *
     return (struct postern_span){names->text + names->all[rule->name].at, names->all[rule->name].n};
 }
 
+/* A redirected message must not reach those from whom it was to be kept. */
+static void edited(const struct rule *rule, int result, struct finding *f)
+{
+    if (result < 0 && rule->action == RULE_REDIRECT)
+        *f = (struct finding){.cause = FOUND_EDIT_ERROR, .rule = rule};
+}
+
 static void act(struct judge *j, struct postern_tx *tx, const struct rule *rule, struct finding *f)
 {
     const struct content *c = j->content;
@@ -95,6 +103,15 @@ static void act(struct judge *j, struct postern_tx *tx, const struct rule *rule,
                      rule->place, rule->text ? ": " : "", rule->text ? rule->text : "");
         *f = (struct finding){.cause = FOUND_RULE, .rule = rule};
         return;
+    case RULE_HEADER_ADD:
+    case RULE_HEADER_REPLACE:
+    case RULE_HEADER_REMOVE:
+    case RULE_SUBJECT:
+    case RULE_REDIRECT:
+    case RULE_BCC:
+    case RULE_TAG:
+        edited(rule, edits_ask(&j->edits, c, tx, rule), f);
+        break;
     case RULE_REJECT:
     case RULE_DEFER: /* not done with: the next recipient may be refused by it too */
         *f = (struct finding){.cause = FOUND_RULE, .rule = rule};

@@ -4,8 +4,9 @@
 #define CONTENT_JUDGE_H
 
 #include "content.h"
+#include "edit.h"
 
-enum finding_cause { FOUND_NOTHING, FOUND_RULE, FOUND_MATCH_ERROR, FOUND_NO_MEMORY };
+enum finding_cause { FOUND_NOTHING, FOUND_RULE, FOUND_MATCH_ERROR, FOUND_EDIT_ERROR, FOUND_NO_MEMORY };
 
 struct finding { /* the first rule that decides; later ones are not tried */
     enum finding_cause cause;
@@ -17,6 +18,7 @@ struct judge {
     uint8_t *marks;      /* of the transaction, marks.h; NULL: there is none */
     uint8_t *names;      /* of the transaction, a bit for each name of rules: one of them hit */
     uint32_t carried;    /* a bit for each scope: some marks are of earlier windows of a text still coming */
+    struct edits edits;  /* of the transaction */
     char score_text[96]; /* the last score verdict's text: a verdict borrows it */
 };
 

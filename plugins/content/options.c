@@ -63,6 +63,11 @@ const struct postern_option content_options[] = {
      .values = "tempfail|skip|reject",
      .help =
          "What it means when a match reaches a limit: refuse for now, pass over the rule, refuse for good."},
+    {.name = "skip_dkim",
+     .type = POSTERN_BOOL,
+     .fallback = "no",
+     .help =
+         "Leaves the header section of messages with a DKIM-Signature alone: HEADER and SUBJECT do nothing."},
     {.name = NULL},
 };
 
@@ -209,6 +214,7 @@ int options_read(struct content *c, const struct postern_node *block)
 {
     c->max_text = (size_t)number(block, "max_text", INT64_C(1024) * 1024);
     c->on_match_error = (enum on_match_error)number(block, "on_match_error", ON_ERROR_TEMPFAIL);
+    c->skip_dkim = number(block, "skip_dkim", 0) != 0;
     int score = read_score(c, find(block, "score"));
     int matcher = make_matcher(c, block);
     int rules = read_rules(c, find(block, "rules"));

@@ -148,6 +148,7 @@ static void free_rule(struct rule **rule)
     if ((*rule)->test == TEST_META)
         meta_free(&(*rule)->meta);
     free((*rule)->text);
+    free((*rule)->field);
     free((*rule)->place);
     free(*rule);
     *rule = NULL;

@@ -29,7 +29,10 @@
  * at the very end only, U not greedy. This is not as in Postfix, where i and s are on and the flags toggle.
  *
  * Actions: REJECT [code] [enhanced] [text], DEFER [code] [enhanced] [text], DISCARD [text], SCORE points
- * [name], WARN [text]. A text is taken as it is: $1 is no capture. */
+ * [name], WARN [text]. Edits: HEADER ADD Name: value, HEADER REPLACE Name: value, HEADER REMOVE Name, SUBJECT
+ * prefix, REDIRECT mailbox, BCC mailbox, TAG name[=value]. They are done when the message has passed all
+ * filters; one that cannot be done is logged, and of a REDIRECT defers the message. A text is taken as it is:
+ * $1 is no capture. */
 #ifndef CONTENT_RULES_H
 #define CONTENT_RULES_H
 
@@ -46,7 +49,21 @@ enum {
     RULE_NESTING = 16    /* `if` in `if` */
 };
 
-enum rule_action { RULE_NONE, RULE_REJECT, RULE_DEFER, RULE_DISCARD, RULE_SCORE, RULE_WARN };
+enum rule_action {
+    RULE_NONE,
+    RULE_REJECT,
+    RULE_DEFER,
+    RULE_DISCARD,
+    RULE_SCORE,
+    RULE_WARN,
+    RULE_HEADER_ADD,
+    RULE_HEADER_REPLACE,
+    RULE_HEADER_REMOVE,
+    RULE_SUBJECT,
+    RULE_REDIRECT,
+    RULE_BCC,
+    RULE_TAG
+};
 
 enum rule_test { TEST_NOTHING, TEST_PATTERN, TEST_LIST, TEST_SIZE, TEST_META };
 
@@ -73,7 +90,8 @@ struct rule { /* an `if` is a rule without an action */
     unsigned code;  /* REJECT, DEFER: the reply; `text` is its text */
     char enhanced[12];
     double points; /* SCORE; `text` is the name, or NULL: the rule's name or `place` serve */
-    char *text;    /* NULL: none */
+    char *text;    /* NULL: none. Of an edit: the value, the prefix, the mailbox */
+    char *field;   /* HEADER: the field's name; TAG: the tag's */
     char *place;   /* "rules/a.rules:12" */
     const char *file;
     uint32_t line;

@@ -108,6 +108,15 @@ class Language(Case):
         self.assertTrue(any("networks:1:1" in line and "bits behind" in line for line in p.log_lines()))
         c.say("MAIL FROM:<a@x.test>", 550)
 
+    def test_a_signed_message_keeps_its_header_section(self):
+        sink = self.sink()
+        p = self.gate(sink, "[text]\n/spam/ HEADER ADD X-Spam: yes\n", skip_dkim=True)
+        c = self.ready_client(p)
+        signed = text("spam", "DKIM-Signature: v=1\r\n")
+        self.assertEqual(c.message(content=signed).code, 250)
+        self.assertEqual(self.only_message(sink).content, signed.encode())
+        self.assertTrue(any("skip_dkim" in line and "test.rules:2" in line for line in p.log_lines()))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -52,7 +52,7 @@ __attribute__((format(printf, 5, 6))) static void on_error(void *self, const cha
 static void check_action(const struct rule *r)
 {
     REQUIRE(!r->text || strnlen(r->text, RULE_TEXT_MAX + 1) <= RULE_TEXT_MAX);
-    for (const char *p = r->text; p && *p; p++)
+    for (const char *p = r->action == RULE_SUBJECT ? NULL : r->text; p && *p; p++)
         REQUIRE(*p == '\t' || (*p >= ' ' && *p <= '~'));
     if (r->action == RULE_REJECT)
         REQUIRE(r->code >= 500 && r->code <= 599 && r->enhanced[0] == '5');

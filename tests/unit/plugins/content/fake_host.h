@@ -26,6 +26,8 @@ struct postern_tx {
     uint64_t bytes;
     double score;
     char scores[4096]; /* "name=points;" of every add_score */
+    char edits[1024];  /* "add Name: value;" and the like */
+    int edits_result;  /* what the host answers */
 };
 
 struct fake {
@@ -187,6 +189,51 @@ static inline void fake_count(void *self, const char *name, uint64_t add)
     }
 }
 
+static inline int fake_edit(struct postern_tx *tx, const char *what, struct postern_span a,
+                            struct postern_span b)
+{
+    size_t n = strlen(tx->edits);
+    (void)snprintf(tx->edits + n, sizeof tx->edits - n, "%s %.*s:%.*s;", what, (int)a.n, a.p, (int)b.n,
+                   b.p ? b.p : "");
+    return tx->edits_result;
+}
+
+static inline int fake_header_add(struct postern_tx *tx, struct postern_span name, struct postern_span value)
+{
+    return fake_edit(tx, "add", name, value);
+}
+
+static inline int fake_header_replace(struct postern_tx *tx, struct postern_span name,
+                                      struct postern_span value)
+{
+    return fake_edit(tx, "replace", name, value);
+}
+
+static inline int fake_header_remove(struct postern_tx *tx, struct postern_span name)
+{
+    return fake_edit(tx, "remove", name, fake_span(""));
+}
+
+static inline int fake_subject_prefix(struct postern_tx *tx, struct postern_span text)
+{
+    return fake_edit(tx, "subject", text, fake_span(""));
+}
+
+static inline int fake_rcpt_add(struct postern_tx *tx, struct postern_span mailbox)
+{
+    return fake_edit(tx, "bcc", mailbox, fake_span(""));
+}
+
+static inline int fake_rcpt_replace(struct postern_tx *tx, struct postern_span mailbox)
+{
+    return fake_edit(tx, "redirect", mailbox, fake_span(""));
+}
+
+static inline int fake_tag(struct postern_tx *tx, struct postern_span name, struct postern_span value)
+{
+    return fake_edit(tx, "tag", name, value);
+}
+
 /* ---- what a test calls: configuration ---- */
 
 static inline struct fake *fake_new(void)
@@ -206,6 +253,13 @@ static inline struct fake *fake_new(void)
         .add_score = fake_add_score,
         .score = fake_score,
         .count = fake_count,
+        .header_add = fake_header_add,
+        .header_replace = fake_header_replace,
+        .header_remove = fake_header_remove,
+        .subject_prefix = fake_subject_prefix,
+        .rcpt_add = fake_rcpt_add,
+        .rcpt_replace = fake_rcpt_replace,
+        .tag = fake_tag,
     };
     return f;
 }
@@ -362,7 +416,7 @@ static inline unsigned fake_helo(struct fake *f, const char *name)
 static inline unsigned fake_mail(struct fake *f, const char *sender)
 {
     f->tx.score = 0;
-    f->tx.scores[0] = '\0';
+    f->tx.scores[0] = f->tx.edits[0] = '\0';
     return fake_phase(f, POSTERN_ON_MAIL, sender);
 }
 
