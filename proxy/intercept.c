@@ -69,7 +69,8 @@ static enum refusal find_destination(struct intercept *i, struct runtime *r, con
     if (!i->destination)
         return REFUSE_NO_MEMORY;
     i->runtime = runtime_ref(r);
-    bool own = upstream_dials_from(destination_upstream(i->destination), conn_peer_text(client));
+    struct endpoint peer = conn_peer(client);
+    bool own = upstream_dials_from(destination_upstream(i->destination), &peer);
     return own ? REFUSE_LOOP : REFUSE_NOT; /* own: the packet filter does not exempt us */
 }
 

@@ -137,7 +137,7 @@ static bool introduce(const struct relay *one, struct span helo, struct buf *pre
     *caller_r = (struct upstream_caller){
         .preface = buf_span(preface), .helo = helo, .tls_name = conn_tls_sni(one->conn)};
     if (conf_source_is_client(l, one->way.destination != NULL))
-        caller_r->source.ip_n = conn_peer_ip(one->conn, caller_r->source.ip);
+        caller_r->source = conn_peer(one->conn);
     return printed;
 }
 

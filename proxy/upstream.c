@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 
+#define LOOP_LINKS    3
 #define DOWN_PROBE_US (2 * (uint64_t)US_PER_S)
 
 static const struct upleg_user waiting_user, keeping_user;
@@ -293,15 +294,34 @@ void upstream_cancel(struct upstream_wait **wp)
     *wp = NULL;
 }
 
-bool upstream_dials_from(const struct upstream *u, struct span peer_text)
+/* The connection on its way that has this end here, or NULL. */
+static const struct up_line *coming_from(const struct upstream *u, const struct endpoint *end)
 {
-    char local[CONN_ADDRESS_TEXT];
     for (const struct up_line *l = u->lines; l; l = l->next) {
-        bool coming = l->role == LINE_COMING && l->conn;
-        if (coming && span_eq(peer_text, span_make(local, conn_local_text(l->conn, local))))
-            return true;
+        struct endpoint own = {0};
+        if (l->role != LINE_COMING || !l->conn)
+            continue;
+        own.ip_n = conn_local_ip(l->conn, own.ip, &own.port);
+        if (endpoint_compare(&own, end) == 0)
+            return l;
     }
-    return false;
+    return NULL;
+}
+
+/* One with an address of this host can only be ours. One with the client's address may have a port that the
+ * client itself takes meanwhile, so that they look the same: only a chain of them, each made for the one
+ * before, is a loop. */
+bool upstream_dials_from(const struct upstream *u, const struct endpoint *peer)
+{
+    struct endpoint end = *peer;
+    for (int links = 1;; links++) {
+        const struct up_line *l = coming_from(u, &end);
+        if (!l)
+            return false;
+        if (!l->source.ip_n || links == LOOP_LINKS)
+            return true;
+        end = l->source;
+    }
 }
 
 /* ---- coming back ---- */

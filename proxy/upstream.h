@@ -46,7 +46,7 @@ enum upstream_wish {  /* bits */
  * kept for others. */
 struct upstream_caller {
     struct span preface;    /* goes out before the first byte of TLS or SMTP: a PROXY header */
-    struct endpoint source; /* the server sees this address; ip_n 0: one of this host */
+    struct endpoint source; /* the client: the server sees its address; ip_n 0: one of this host */
     /* The name that its client asked for in TLS, to be asked for here; NULL: none. Of itself it makes no
      * connection a new one. */
     const char *tls_name;
@@ -60,7 +60,7 @@ struct upstream_wait *upstream_get(struct upstream *u, unsigned wish, const stru
                                    upstream_got *got, void *arg);
 void upstream_cancel(struct upstream_wait **w);
 /* Is this client one of our own connections, on its way to this upstream? */
-bool upstream_dials_from(const struct upstream *u, struct span peer_text);
+bool upstream_dials_from(const struct upstream *u, const struct endpoint *peer);
 /* A leg comes back: kept when it is clean, closed otherwise. */
 void upstream_put(struct upleg *leg);
 /* Its connection, for good; the leg dies. NULL: it is gone. */

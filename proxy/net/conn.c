@@ -252,6 +252,13 @@ struct span conn_peer_text(const struct conn *c)
 {
     return span_of(c->peer);
 }
+struct endpoint conn_peer(const struct conn *c)
+{
+    struct endpoint e = {.ip_n = c->ip_n, .port = c->port};
+    memcpy(e.ip, c->ip, c->ip_n);
+    return e;
+}
+
 uint16_t conn_peer_port(const struct conn *c)
 {
     return c->port;

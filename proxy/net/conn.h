@@ -108,6 +108,7 @@ MUST_CHECK struct tls_shown *conn_tls_shown(const struct conn *c);
 /* The peer's address in canonical text ("192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4), and as 4 or 16
  * bytes. */
 size_t conn_peer_ip(const struct conn *c, unsigned char ip[16]);
+struct endpoint conn_peer(const struct conn *c);
 struct span conn_peer_text(const struct conn *c); /* with the port: "192.0.2.1:4711", "[2001:db8::1]:4711" */
 uint16_t conn_peer_port(const struct conn *c);
 /* The end that the peer reached: ours, or what conn_set_local said; 0 without a socket. */

@@ -16,7 +16,7 @@ from tests.support.case import GTUBE, Case, with_filters
 from tests.support.client import Closed, Smtp
 from tests.support.daemon import BUILD, ROOT, config, yaml
 from tests.support.netns import Hosts, forget_connections
-from tests.support.sink import read_messages
+from tests.support.sink import Rule, read_messages
 
 SCRIPT = str(ROOT / "deploy" / "intercept")
 GATE = 2526
@@ -322,16 +322,17 @@ class Sources(Gateway):
         return [int(line.split()[2].rpartition(":")[2]) for line in shown.splitlines()]
 
     def test_a_client_with_a_port_that_postern_has_taken_for_it(self):
-        """Both ways have the same addresses and ports then, and are not mixed up."""
+        """Both ways have the same addresses and ports then, and are not mixed up; nor is the second taken for a loop,
+        though the first is still on its way."""
         for family in FAMILIES:
             with self.subTest(family):
                 self.lay()
                 self.gate("tproxy", source="client")
-                sink = self.serve(family)
+                sink = self.serve(family, rules=[Rule("CONNECT", delay=1.0)])
                 first = self.to(family)
-                first.hello()
-                taken, = self.ports_towards_the_server()
+                taken, = net.wait_until(self.ports_towards_the_server, 10, "postern's connection")
                 second = self.to(family, source=(self.hosts.client[family], taken))
+                first.hello()
                 second.hello("second.example")
                 for c in (first, second):
                     self.assertEqual(c.message().code, 250)
