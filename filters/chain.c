@@ -53,13 +53,14 @@ struct chain_run *chain_run_create(const struct chain *c, const struct filter_se
 
 static void tell_one(struct chain_run *r, size_t i, const struct postern_event *ev)
 {
-    const struct filter_instance *f = r->chain->filters[i];
+    const struct filter_instance *f = r->chain->filters[i], *before = r->calling;
     postern_hook hook = instance_hook(f, ev->phase);
     struct postern_verdict ignored = {.size = sizeof(ignored)};
 
-    r->in_shadow = f->shadow;
+    r->calling = f;
     if (hook && r->members[i].state == MEMBER_MET)
         hook(f->filter, r->members[i].session, &r->tx, ev, &ignored);
+    r->calling = before;
 }
 
 void run_tell(struct chain_run *r, const struct postern_event *ev, enum member_tx tx, size_t reach)
@@ -165,6 +166,7 @@ void run_transaction_over(struct chain_run *r)
 {
     struct postern_event ev = reply_event(POSTERN_ON_ABORT, SPAN_NONE, 0, false);
 
+    r->editable = false;
     content_close(r);
     run_forget_rcpts(r);
     for (size_t i = 0; i < r->chain->n; i++) {
@@ -175,6 +177,13 @@ void run_transaction_over(struct chain_run *r)
     }
 }
 
+static void forget_edits(struct chain_run *r)
+{
+    edits_destroy(&r->edits);
+    buf_free(&r->edits_text);
+    buf_free(&r->tags_text);
+}
+
 void run_transaction_begin(struct chain_run *r)
 {
     run_transaction_over(r);
@@ -183,6 +192,8 @@ void run_transaction_begin(struct chain_run *r)
     score_reset(&r->score);
     r->flags = 0;
     r->shadow_points = 0;
+    forget_edits(r);
+    r->editable = true;
     r->mode = CONTENT_NEW;
     r->refused = false;
     r->discarded_by = NULL;
@@ -193,6 +204,12 @@ void chain_abort(struct chain_run *r)
     chain_cancel(r);
     run_transaction_over(r);
     r->refused = false;
+}
+
+void chain_forget(struct chain_run *r)
+{
+    chain_abort(r);
+    forget_edits(r);
 }
 
 /* ---- the end ---- */
@@ -215,6 +232,7 @@ void chain_run_destroy(struct chain_run **run)
             f->plugin.session_end(f->filter, r->members[i].session);
     }
     score_reset(&r->score);
+    forget_edits(r);
     buf_free(&r->words);
     buf_free(&r->kept);
     buf_free(&r->flags_text);
@@ -245,4 +263,46 @@ struct span chain_flags_text(struct chain_run *r)
             good = buf_printf(&r->flags_text, "%s%s", buf_len(&r->flags_text) ? "," : "",
                               message_flag((enum message_flag)i)->name);
     return buf_span(&r->flags_text);
+}
+
+/* ---- edits ---- */
+
+const struct filter_instance *run_caller(const struct chain_run *r)
+{
+    if (r->calling)
+        return r->calling;
+    return r->waiting == WAIT_ANSWER ? r->chain->filters[r->at] : NULL;
+}
+
+bool run_in_shadow(const struct chain_run *r)
+{
+    const struct filter_instance *f = run_caller(r);
+    return f && f->shadow;
+}
+
+bool chain_holds(const struct chain_run *r)
+{
+    for (size_t i = 0; i < r->chain->n; i++) {
+        const struct filter_instance *f = r->chain->filters[i];
+        if (r->members[i].tx == TX_OPEN && f->plugin.wants & POSTERN_WANTS_EDITS && !f->shadow)
+            return true;
+    }
+    return edits_any(r->edits);
+}
+
+const struct edits *chain_edits(const struct chain_run *r)
+{
+    return r->edits;
+}
+
+struct span chain_edits_text(struct chain_run *r)
+{
+    buf_free(&r->edits_text);
+    return edits_print(r->edits, &r->edits_text) ? buf_span(&r->edits_text) : SPAN_NONE;
+}
+
+struct span chain_tags_text(struct chain_run *r)
+{
+    buf_free(&r->tags_text);
+    return edits_print_tags(r->edits, &r->tags_text) ? buf_span(&r->tags_text) : SPAN_NONE;
 }

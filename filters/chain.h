@@ -14,6 +14,7 @@
 
 #include "base/attr.h"
 #include "base/span.h"
+#include "filters/edit.h"
 #include "filters/services.h"
 #include "filters/txview.h"
 #include "postern/filter.h"
@@ -82,6 +83,8 @@ void chain_reply(struct chain_run *r, enum postern_phase phase, struct span text
 /* The transaction ends here: ABORT where END was not called; a pending verdict is cancelled. Harmless without
  * one. */
 void chain_abort(struct chain_run *r);
+/* The same, and the session has no more use for the transaction's edits and tags either. */
+void chain_forget(struct chain_run *r);
 /* Forget a pending verdict (the command it belonged to is gone). */
 void chain_cancel(struct chain_run *r);
 double chain_score(const struct chain_run *r);
@@ -90,5 +93,13 @@ struct span chain_score_text(struct chain_run *r);
 /* What was not as it should be in the transaction's message: "bad-base64,depth-limit"; good until the next
  * call. The counters filter.message.flag.NAME have them, too. */
 struct span chain_flags_text(struct chain_run *r);
+/* A filter of this transaction may change the message, or did: it is to be held until END. Asked after MAIL.
+ */
+bool chain_holds(const struct chain_run *r);
+/* What is to be changed, once END has brought CONTINUE; NULL: nothing. Good until chain_forget. */
+const struct edits *chain_edits(const struct chain_run *r);
+/* The same and the tags, for the log; good until the next call. */
+struct span chain_edits_text(struct chain_run *r);
+struct span chain_tags_text(struct chain_run *r);
 
 #endif

@@ -5,6 +5,7 @@
  *   plugin --host->timer_start(self, …)--> here --services->timer_start(ctx, …)--> daemon, or a test
  *
  * Text is formatted here, so that services deal with finished lines. Nothing is owned here. */
+#include "filters/host_edit.h"
 #include "filters/instance.h"
 #include "filters/run.h"
 
@@ -261,7 +262,7 @@ static void host_add_score(struct postern_tx *tx, struct postern_span name, doub
     if (!isfinite(points))
         return;
     score_add(&r->score, (struct span){name.p, name.n}, points);
-    if (r->in_shadow)
+    if (run_in_shadow(r))
         r->shadow_points += points;
 }
 
@@ -269,7 +270,7 @@ static void host_add_score(struct postern_tx *tx, struct postern_span name, doub
 static double host_score(const struct postern_tx *tx)
 {
     const struct chain_run *r = tx->run;
-    return score_sum(&r->score) - (r->in_shadow ? 0 : r->shadow_points);
+    return score_sum(&r->score) - (run_in_shadow(r) ? 0 : r->shadow_points);
 }
 
 /* ---- late verdicts ---- */
@@ -298,26 +299,6 @@ static void host_resume(void *self, uint64_t ticket, const struct postern_verdic
     run_resume(waiting, &full);
 }
 
-/* ---- edits and tags: this host cannot do them yet ---- */
-
-static int no_edit(struct postern_tx *tx, struct postern_span what)
-{
-    (void)tx, (void)what;
-    return -1;
-}
-
-static int no_edit_of(struct postern_tx *tx, struct postern_span name, struct postern_span value)
-{
-    (void)tx, (void)name, (void)value;
-    return -1;
-}
-
-static struct postern_span no_tag(const struct postern_tx *tx, struct postern_span name)
-{
-    (void)tx, (void)name;
-    return (struct postern_span){NULL, 0};
-}
-
 struct postern_host host_table(const struct filter_services *services)
 {
     static const struct postern_host table = {
@@ -344,14 +325,14 @@ struct postern_host host_table(const struct filter_services *services)
         .ticket = host_ticket,
         .resume = host_resume,
         .count = host_count,
-        .header_add = no_edit_of,
-        .header_replace = no_edit_of,
-        .header_remove = no_edit,
-        .subject_prefix = no_edit,
-        .rcpt_add = no_edit,
-        .rcpt_replace = no_edit,
-        .tag = no_edit_of,
-        .tag_get = no_tag,
+        .header_add = host_header_add,
+        .header_replace = host_header_replace,
+        .header_remove = host_header_remove,
+        .subject_prefix = host_subject_prefix,
+        .rcpt_add = host_rcpt_add,
+        .rcpt_replace = host_rcpt_replace,
+        .tag = host_tag,
+        .tag_get = host_tag_get,
     };
     struct postern_host host = table;
     host.stream_write = services->stream_write ? services->stream_write : no_stream_write;

@@ -4,10 +4,11 @@
  *   chain.c    makes and ends runs and transactions, tells filters what became of things
  *   walk.c     the phases with a verdict: asks filter by filter, waits, goes on
  *   content.c  content -> message model -> HEADER, HEADERS, BODY, PART, TEXT and the like
- *   host.c     what a plugin asks of it */
+ *   host.c     what a plugin asks of it; host_edit.c: edits and tags */
 #ifndef FILTERS_RUN_H
 #define FILTERS_RUN_H
 
+#include "filters/edit.h"
 #include "filters/instance.h"
 #include "filters/message.h"
 #include "filters/score.h"
@@ -100,7 +101,10 @@ struct chain_run {
     struct buf flags_text;
     struct score score;
     double shadow_points; /* of the score, what filters in shadow mode added */
-    bool in_shadow;       /* the hook that is being called is of such a filter */
+    struct edits *edits;  /* and tags; NULL: none were asked for */
+    bool editable;        /* from MAIL to END's verdict */
+    struct buf edits_text, tags_text;
+    const struct filter_instance *calling; /* whose hook is being called */
 
     struct member members[];
 };
@@ -116,6 +120,11 @@ void run_forget_rcpts(struct chain_run *r); /* a reply that is still owed never 
 void run_transaction_begin(struct chain_run *r);
 void run_transaction_over(
     struct chain_run *r); /* ABORT to whom END did not come, replies owed, content freed */
+
+/* Who asks something of the host now: the filter whose hook is being called, or whose answer is awaited;
+ * NULL: not known. */
+const struct filter_instance *run_caller(const struct chain_run *r);
+bool run_in_shadow(const struct chain_run *r); /* it is only being tried out */
 
 /* walk.c */
 enum chain_result run_ask(struct chain_run *r, enum postern_phase phase, struct span text);

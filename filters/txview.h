@@ -20,6 +20,7 @@ struct txview {
     const struct span *rcpts;          /* accepted ones */
     size_t rcpt_count;
     uint64_t message_bytes;
+    bool smtputf8; /* MAIL said so: addresses and header fields may be UTF-8 */
 };
 
 #endif

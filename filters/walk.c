@@ -327,8 +327,9 @@ static enum step call(struct chain_run *r, postern_hook hook)
 
     r->answered = false;
     r->asking = true;
-    r->in_shadow = asked_filter(r)->shadow;
+    r->calling = asked_filter(r);
     hook(asked_filter(r)->filter, r->members[r->at].session, &r->tx, &ev, &v);
+    r->calling = NULL;
     r->asking = false;
     if (v.action == POSTERN_PENDING && !r->answered)
         return wait_for_answer(r, &v);

@@ -96,6 +96,8 @@ static void times(struct log_record *line, const struct session_report *r)
         log_int(line, "upstream_ms", (int64_t)(r->upstream_us / US_PER_MS));
     if (r->undelivered)
         log_cstr(line, "undelivered", "yes");
+    text(line, "tags", r->tags);
+    text(line, "edits", r->edits);
 }
 
 /* Who the client is by its own certificate. */

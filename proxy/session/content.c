@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Content from the client, to the verdict.
  *
- *   client --data_decode--> piece --> spool           held until the verdict
+ *   client --data_decode--> piece --> spool           held until the verdict, always where it may be edited
  *                             |        `--(past limits.hold)--> streams upstream (release.c)
  *                             `-----> chain_content   filters read along
  *   end --> END's verdict --> content_release (release.c)
@@ -39,9 +39,10 @@ static bool ask_for_content(struct session *s)
 
 /* What will stream is in memory until then, with the read that goes past the limit; what is held longer than
  * memory allows moves to a file. */
-static size_t memory_for_body(const struct session_limits *l)
+static size_t memory_for_body(const struct session_limits *l, bool held)
 {
-    return l->hold <= l->body_memory ? (size_t)l->hold + CONTENT_READ : (size_t)l->body_memory;
+    bool streams = !held && l->hold <= l->body_memory;
+    return streams ? (size_t)l->hold + CONTENT_READ : (size_t)l->body_memory;
 }
 
 void content_start(struct session *s, struct cmd *c)
@@ -51,7 +52,8 @@ void content_start(struct session *s, struct cmd *c)
         cmd_answer(s, c, SAY_OUT_OF_TURN);
         return;
     }
-    t->spool = spool_create(s->ops->budget(s->ctx), memory_for_body(&s->policy->limits));
+    t->held = s->run && chain_holds(s->run);
+    t->spool = spool_create(s->ops->budget(s->ctx), memory_for_body(&s->policy->limits, t->held));
     if (!t->spool || (c->command.verb == VERB_DATA && !ask_for_content(s))) {
         cmd_answer(s, c, chunk_refused(t, c, SAY_NO_SPACE));
         return;

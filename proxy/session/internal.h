@@ -12,6 +12,8 @@
  *   chunk.c        BDAT: its payload in the stream of commands
  *   release.c      content to the upstream, to its last word
  *   recipients.c   that word, where each recipient has one of its own
+ *   edited.c       the content as the filters want it
+ *   readdress.c    and the envelope
  *   auth.c         the relayed AUTH exchange
  *   starttls.c     STARTTLS, our own or the server's
  *   query.c        VRFY, EXPN, ETRN
@@ -23,6 +25,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "session/readdress.h"
 #include "session/session.h"
 #include "smtp/bdat.h"
 #include "smtp/command.h"
@@ -34,6 +37,7 @@
 #include "smtp/params.h"
 #include "smtp/path.h"
 #include "smtp/reply.h"
+#include "smtp/rewrite.h"
 #include "smtp/text.h"
 
 enum own_reply {
@@ -83,10 +87,11 @@ struct rcpt_reply {
 
 enum tx_stage { /* how far the client is */
                 TX_ENVELOPE,
-                TX_RECEIVING, /* it sends content */
-                TX_DECIDING,  /* the content is over, the filters think */
-                TX_SENDING,   /* they agree: what is held goes upstream */
-                TX_RELEASED   /* so did its end: the final reply is owed */
+                TX_RECEIVING,  /* it sends content */
+                TX_DECIDING,   /* the content is over, the filters think */
+                TX_ADDRESSING, /* they agree, and want another envelope: the upstream is told of it */
+                TX_SENDING,    /* what is held goes upstream */
+                TX_RELEASED    /* so did its end: the final reply is owed */
 };
 
 enum tx_upstream { /* and how far the message is at the upstream; streaming, that is before SENDING */
@@ -115,9 +120,13 @@ struct tx {
     struct data_decoder decoder;
     struct hops hops;
     struct data_emitter emitter;
-    bool binary;             /* declared BINARYMIME: its octets are not looked at */
-    bool chunks_up;          /* the upstream gets BDAT */
-    bool streams;            /* past what is held: content goes upstream before the verdict */
+    bool binary;               /* declared BINARYMIME: its octets are not looked at */
+    bool chunks_up;            /* the upstream gets BDAT */
+    bool streams;              /* past what is held: content goes upstream before the verdict */
+    bool held;                 /* a filter may change the message: it does not stream */
+    struct rewriter *rewriter; /* of a header section that is not out yet; NULL: nothing is changed in it */
+    uint64_t edited_bytes;     /* of the content, once END has its verdict */
+    struct envelope envelope;
     struct spool *spool;     /* NULL: nothing is held any more */
     uint64_t pumped;         /* of the spool */
     bool yields;             /* more of it could go, after other sessions have had their turn */
@@ -130,8 +139,8 @@ struct tx {
     /* replies for single recipients, where the server gives them; in the order of view.rcpts */
     bool prdr; /* the client asked for them */
     struct rcpt_reply *each;
-    size_t each_n;
-    struct buf each_bytes; /* for the client, when it asked */
+    size_t each_n, copies_n; /* replies so far to the client's recipients, and to copies */
+    struct buf each_bytes;   /* for the client, when it asked */
     /* a verdict of the filters or the upstream during the content, kept until its end */
     struct buf refusal;
     bool refusal_closes;
@@ -243,7 +252,8 @@ void phases_content(struct session *s, struct span piece);
 MUST_CHECK bool tx_begin(struct session *s, const struct cmd *mail);
 void tx_end(struct session *s); /* reports, gives everything back */
 void tx_decide(struct tx *t, const char *verdict, const char *where);
-void tx_note(struct tx *t, const char *why); /* copies: it outlives the connection that it tells of */
+void tx_note(struct tx *t, const char *why);      /* copies: it outlives the connection that it tells of */
+void tx_note_more(struct tx *t, const char *why); /* behind what is noted */
 void tx_note_reply(struct tx *t, unsigned code, struct span bytes);
 void tx_forget_notes(struct tx *t);
 void tx_note_own(struct tx *t, enum own_reply r);
@@ -279,6 +289,7 @@ bool chunk_waits(const struct session *s);
 
 /* release.c */
 void content_release(struct session *s, struct cmd *c); /* END's filters agree */
+void content_send(struct session *s);                   /* and the envelope is as they want it */
 MUST_CHECK bool content_keep(struct session *s, struct span piece);
 void content_stream(struct session *s); /* as much as may go before that */
 void content_pump(struct session *s);
@@ -288,6 +299,12 @@ void content_leg_reply(struct session *s, enum upleg_kind kind, unsigned code, s
 void content_leg_lost(struct session *s, const char *why, unsigned code, struct span bytes);
 void content_keepalive(struct session *s);
 void content_stalled(struct session *s);
+
+/* edited.c; readdress.c: see readdress.h */
+/* Before anything is said upstream. SAY_NONE: it can be done. */
+enum own_reply edited_begin(struct session *s);
+/* Takes the front of the slice that belongs to the header section. false: no memory. */
+MUST_CHECK bool edited_emit(struct tx *t, struct span *slice, bool last);
 
 /* recipients.c */
 MUST_CHECK bool recipients_fold(struct session *s, enum upleg_kind kind, unsigned *code, struct span *bytes);
@@ -337,5 +354,6 @@ void leg_drop(struct session *s, bool with_reset); /* without it a personal sess
 void leg_end(struct session *s);                   /* the session's last word to it */
 void leg_turned_away(struct session *s, unsigned code, struct span bytes); /* it will not serve this client */
 void leg_send_ready(struct session *s);
+MUST_CHECK bool leg_print_mail(struct buf *b, struct span path, const struct params *p);
 
 #endif

@@ -107,13 +107,17 @@ static bool print_params(struct buf *b, const struct params *p)
     return ok;
 }
 
+bool leg_print_mail(struct buf *b, struct span path, const struct params *p)
+{
+    return buf_append(b, SPAN_LIT("MAIL FROM:")) && buf_append(b, path) && print_params(b, p);
+}
+
 /* Everything that goes upstream is written anew from what was parsed. */
 static bool print_command(struct buf *b, const struct cmd *c)
 {
     switch (c->command.verb) {
     case VERB_MAIL:
-        return buf_append(b, SPAN_LIT("MAIL FROM:")) && buf_append(b, c->path.whole) &&
-               print_params(b, &c->params);
+        return leg_print_mail(b, c->path.whole, &c->params);
     case VERB_RCPT:
         return buf_append(b, SPAN_LIT("RCPT TO:")) && buf_append(b, c->path.whole) &&
                print_params(b, &c->params);
@@ -133,6 +137,12 @@ static enum upleg_kind kind_of(const struct cmd *c)
     return kinds[c->command.verb];
 }
 
+/* A filter that changes messages may want it to be said again. */
+static bool keep_mail(struct session *s, const struct cmd *c)
+{
+    return c->command.verb != VERB_MAIL || !s->run || !chain_holds(s->run) || readdress_keep_mail(s, c);
+}
+
 static void send_one(struct session *s, struct cmd *c)
 {
     struct buf b = {0};
@@ -141,7 +151,8 @@ static void send_one(struct session *s, struct cmd *c)
     enum introduction i = c->command.verb == VERB_MAIL ? introduce_by_xforward(s) : INTRODUCED;
     if (i == INTRODUCE_WAITS)
         return;
-    if (i == INTRODUCED && print_command(&b, c) && upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
+    if (i == INTRODUCED && keep_mail(s, c) && print_command(&b, c) &&
+        upleg_command(s->leg, kind_of(c), buf_span(&b), c)) {
         c->state = CMD_SENT;
         if (c->command.verb == VERB_MAIL) {
             s->tx->mail_sent = s->tx->upstream_used = true;
@@ -271,6 +282,8 @@ static void rcpt_reply(struct session *s, struct cmd *c, unsigned code, struct s
     cmd_answer_bytes(s, c, bytes);
     tx_tell_rcpt(s, c, code, true);
     if (code / 100 == 2)
+        readdress_note_rcpt(s->tx, c);
+    if (code / 100 == 2)
         s->tx->mail_sent = true; /* whatever it said to MAIL: it has a transaction to be cleaned of */
     if (s->tx->refused)
         return;
@@ -306,6 +319,8 @@ static void pump(struct session *s)
 {
     if (s->tx && s->tx->up == UP_OPEN)
         content_pump(s);
+    else if (s->tx && s->leg && s->tx->stage == TX_ADDRESSING)
+        readdress_go_on(s);
 }
 
 /* Replies to content carry the transaction as their tag, all others their command. */
@@ -319,6 +334,8 @@ static void on_reply(void *ctx, struct upleg *u, enum upleg_kind kind, void *tag
         introduce_reply(s, code, bytes);
     } else if (!tag) {
         pump(s); /* our own RSET or NOOP: only its being answered counts */
+    } else if (tag == s->tx && s->tx->stage == TX_ADDRESSING) {
+        readdress_reply(s, code, bytes);
     } else if (tag == s->tx) {
         content_leg_reply(s, kind, code, bytes);
     } else if (kind == UPLEG_AUTH) {

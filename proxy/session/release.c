@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Content to the upstream, to its last word.
  *
- *   END's verdict (or, past limits.hold, before it)
+ *   END's verdict (or, past limits.hold, before it) -> the envelope as the filters want it (readdress.c)
  *     `-> BDAT server:            UP_OPEN --\
  *     `-> DATA -> 354:  UP_OPENING -> UP_OPEN -> spool --data_emit--> out --> content, or BDAT n
  *   END's verdict, nothing held: "." or BDAT n LAST -> TX_RELEASED -> final reply
@@ -58,6 +58,28 @@ static void cut_off(struct session *s, enum own_reply r, const char *note)
     content_conclude(s, r, "upstream");
 }
 
+void content_send(struct session *s)
+{
+    struct tx *t = s->tx;
+    if (!t->streams && !open_upstream(s)) {
+        content_conclude(s, SAY_NO_SPACE, "upstream");
+        return;
+    }
+    t->stage = TX_SENDING;
+    t->sent_us = session_now(s);
+    content_pump(s);
+}
+
+/* As the filters want it, or not at all. */
+static void release_edited(struct session *s)
+{
+    enum own_reply no = s->tx->streams ? SAY_NONE : edited_begin(s);
+    if (no)
+        content_conclude(s, no, "end");
+    else if (s->tx->streams || !readdress_begin(s))
+        content_send(s);
+}
+
 void content_release(struct session *s, struct cmd *c)
 {
     struct tx *t = s->tx;
@@ -68,13 +90,9 @@ void content_release(struct session *s, struct cmd *c)
         content_answer_refusal(s);
     } else if (t->lost || !s->leg) {
         content_conclude(s, SAY_CONTENT_LOST, "upstream");
-    } else if (!t->streams && !open_upstream(s)) {
-        content_conclude(s, SAY_NO_SPACE, "upstream");
     } else {
         c->state = CMD_SENT;
-        t->stage = TX_SENDING;
-        t->sent_us = session_now(s);
-        content_pump(s);
+        release_edited(s);
     }
 }
 
@@ -97,7 +115,7 @@ bool content_congested(const struct session *s)
 void content_stream(struct session *s)
 {
     struct tx *t = s->tx;
-    if (!t->streams && s->leg && spool_bytes(t->spool) > s->policy->limits.hold) {
+    if (!t->streams && !t->held && s->leg && spool_bytes(t->spool) > s->policy->limits.hold) {
         t->streams = true;
         if (!open_upstream(s)) {
             t->lost = true;
@@ -115,7 +133,7 @@ static bool send_piece(struct session *s, struct span bytes, bool last)
 {
     struct tx *t = s->tx;
     enum upleg_kind kind = !last ? UPLEG_BDAT : t->prdr && !upleg_lmtp(s->leg) ? UPLEG_PRDR : UPLEG_FINAL;
-    size_t replies = last && upleg_lmtp(s->leg) ? s->view.rcpt_count : 1;
+    size_t replies = last && upleg_lmtp(s->leg) ? readdress_rcpts(s) + t->envelope.copies : 1;
     t->kept_us = session_now(s);
     if (t->chunks_up)
         return upleg_chunk(s->leg, bytes, kind, replies, t);
@@ -145,10 +163,12 @@ static bool send_slice(struct session *s)
     size_t n = slice.n;
     bool ok = slice.p != NULL;
     bool last = t->pumped + n >= spool_bytes(t->spool);
+    if (ok && t->rewriter)
+        ok = edited_emit(t, &slice, last);
     if (ok && !(last && t->chunks_up) && goes_as_it_is(t, slice))
         ok = send_piece(s, slice, false);
     else
-        ok = ok && (!n || data_emit(&t->emitter, &slice, &t->out, SIZE_MAX));
+        ok = ok && (!slice.n || data_emit(&t->emitter, &slice, &t->out, SIZE_MAX));
     t->pumped += n;
     if (last)
         spool_destroy(&t->spool);
@@ -348,6 +368,8 @@ void content_leg_lost(struct session *s, const char *why, unsigned code, struct 
         content_abandon(s);
     } else if (content_refused(t)) {
         content_answer_refusal(s);
+    } else if (t->stage == TX_ADDRESSING) { /* what it says may name a recipient whom the client did not */
+        content_conclude(s, SAY_CONTENT_LOST, "upstream");
     } else if (refuses) {
         final_reply(s, code, bytes, true);
     } else {

@@ -357,6 +357,7 @@ const char *session_counter_name(enum session_counter c)
         [SESSION_COUNT_UPSTREAM_LOST] = "upstream_lost",
         [SESSION_COUNT_UPSTREAM_RETRIES] = "upstream_retries",
         [SESSION_COUNT_AUTH_FAILED] = "auth_failed",
+        [SESSION_COUNT_COPIES_REFUSED] = "copies_refused",
     };
     return names[c];
 }

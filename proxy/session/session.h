@@ -90,6 +90,7 @@ enum session_counter { /* things worth a metric; names in session_counter_name()
                        SESSION_COUNT_UPSTREAM_LOST,
                        SESSION_COUNT_UPSTREAM_RETRIES,
                        SESSION_COUNT_AUTH_FAILED,
+                       SESSION_COUNT_COPIES_REFUSED, /* recipients that a filter added */
                        SESSION_COUNTERS
 };
 const char *session_counter_name(enum session_counter c);
@@ -106,6 +107,7 @@ struct session_report {
     struct span rule, score_text;
     struct span flags; /* what was not as it should be in the message: "bad-base64,depth-limit" */
     double score;
+    struct span tags, edits; /* of the filters, as text */
     size_t rcpt_accepted, rcpt_offered;
     uint64_t bytes;
     unsigned code;        /* of the last reply that decided it; 0: none */

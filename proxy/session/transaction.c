@@ -64,6 +64,7 @@ bool tx_begin(struct session *s, const struct cmd *mail)
         return false;
     }
     s->view.message_bytes = mail->params.size;
+    s->view.smtputf8 = mail->params.value[PARAM_SMTPUTF8].p != NULL;
     t->caps_needed = caps_of(&mail->params);
     t->binary = span_ieq(mail->params.value[PARAM_BODY], SPAN_LIT("BINARYMIME"));
     t->prdr = mail->params.value[PARAM_PRDR].p != NULL;
@@ -139,6 +140,12 @@ void tx_note(struct tx *t, const char *why)
 {
     struct span copy = arena_span(t->arena, span_of(why));
     t->note = copy.p ? copy.p : "no memory for the reason";
+}
+
+void tx_note_more(struct tx *t, const char *why)
+{
+    const char *both = t->note ? arena_printf(t->arena, "%s; %s", t->note, why) : why;
+    tx_note(t, both ? both : why);
 }
 
 void tx_decide(struct tx *t, const char *verdict, const char *where)
@@ -231,6 +238,8 @@ static void report(struct session *s)
         .score_text = s->run ? chain_score_text(s->run) : SPAN_NONE,
         .flags = s->run ? chain_flags_text(s->run) : SPAN_NONE,
         .score = s->run ? chain_score(s->run) : 0,
+        .tags = s->run ? chain_tags_text(s->run) : SPAN_NONE,
+        .edits = s->run ? chain_edits_text(s->run) : SPAN_NONE,
         .rcpt_accepted = s->view.rcpt_count,
         .rcpt_offered = t->rcpt_offered,
         .bytes = t->decoder.octets,
@@ -256,7 +265,7 @@ static void end_filters(struct session *s)
 {
     unsigned code = s->tx->stage == TX_RELEASED ? 0 : own_reply_code(SAY_UPSTREAM_LOST);
     chain_reply(s->run, POSTERN_ON_MESSAGE_REPLY, SPAN_NONE, code, false);
-    chain_abort(s->run);
+    chain_forget(s->run);
 }
 
 /* The one end of a transaction. Harmless without one. */
@@ -277,5 +286,6 @@ void tx_end(struct session *s)
     s->view.rcpts = NULL;
     s->view.rcpt_count = 0;
     s->view.message_bytes = 0;
+    s->view.smtputf8 = false;
     tx_free(t);
 }

@@ -43,7 +43,7 @@ struct world {
     uint16_t identified_port;
     unsigned connects, reports, releases, presented;
     bool passed; /* client and server were left to each other */
-    char verdict[32], stage[32], note[120];
+    char verdict[32], stage[32], note[300], tags[120], edits[120];
     unsigned code;
     uint64_t counters[SESSION_COUNTERS];
     int policies_out;
@@ -286,6 +286,8 @@ static void world_report(void *ctx, const struct session_report *r)
     (void)snprintf(w->verdict, sizeof(w->verdict), "%s", r->verdict);
     (void)snprintf(w->stage, sizeof(w->stage), "%s", r->stage);
     (void)snprintf(w->note, sizeof(w->note), "%s", r->note ? r->note : "");
+    (void)snprintf(w->tags, sizeof(w->tags), "%.*s", SPAN_FMT(r->tags));
+    (void)snprintf(w->edits, sizeof(w->edits), "%.*s", SPAN_FMT(r->edits));
     w->code = r->code;
 }
 

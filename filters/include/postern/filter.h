@@ -284,19 +284,35 @@ struct postern_host {
 
     /* ---- 1.1 ---- */
 
-    /* Edits of the message, from MAIL until END's verdict, for a filter that declares POSTERN_WANTS_EDITS.
-     * 0, or -1 when it cannot be done (any more): the reason is in the log. Texts are copied. */
+    /* Edits: what the filter wants changed of this message, asked for between the MAIL hook and END's
+     * verdict, and done when the message has passed all filters. 0, or -1 when it cannot be done or is too
+     * late: then nothing has changed, and the log says why. Texts are checked at once and copied.
+     *
+     * Only a filter that declares POSTERN_WANTS_EDITS may edit. Its messages are held until END, in a file
+     * where they are large, and clients get 452 where there is no room for that; no message passes without
+     * the edits that were asked for. In shadow mode a wish is checked, logged and not done.
+     *
+     * A wish is about the message as the wishes before it left it, so one filter can remove what another
+     * added; but hooks are shown the message, and rcpt() the recipients, as the client sent them.
+     *
+     * A value may be folded (CRLF and a blank), has no other control characters but TAB, and is folded by the
+     * host where it is long. It is ASCII unless the client said SMTPUTF8. Parts are not changed. */
     int (*header_add)(struct postern_tx *tx, struct postern_span name,
-                      struct postern_span value); /* at the top of the header section */
-    int (*header_replace)(struct postern_tx *tx, struct postern_span name,
-                          struct postern_span value); /* all fields of that name by one */
-    int (*header_remove)(struct postern_tx *tx, struct postern_span name);
-    /* UTF-8 in front of the decoded subject; encoded (RFC 2047) where it is not ASCII. */
+                      struct postern_span value); /* at the top, behind what was added before */
+    /* All fields of that name by one, in the place of the first; at the end when there is none. */
+    int (*header_replace)(struct postern_tx *tx, struct postern_span name, struct postern_span value);
+    int (*header_remove)(struct postern_tx *tx, struct postern_span name); /* all of them, if any */
+    /* UTF-8 and a blank in front of the Subject; encoded (RFC 2047) where it is not ASCII. */
     int (*subject_prefix)(struct postern_tx *tx, struct postern_span text);
-    /* One more recipient for the server; its refusal is logged and never shown to the client. */
+    /* One more recipient, "local@domain". Its refusal is logged and never shown to the client. */
     int (*rcpt_add)(struct postern_tx *tx, struct postern_span mailbox);
-    int (*rcpt_replace)(struct postern_tx *tx, struct postern_span mailbox); /* all of them by this one */
-    /* A note on the transaction, for the log and for the filters that follow. */
+    /* One for all that the client named (not for copies). If the server refuses it nobody has the message,
+     * and the client gets 451. */
+    int (*rcpt_replace)(struct postern_tx *tx, struct postern_span mailbox);
+
+    /* A note for the log and for the filters that follow; any filter may set one, from MAIL to END's verdict.
+     * The same name again replaces it. At most 64 and 256 octets. One set in shadow mode is in the log only.
+     */
     int (*tag)(struct postern_tx *tx, struct postern_span name, struct postern_span value);
     struct postern_span (*tag_get)(const struct postern_tx *tx, struct postern_span name); /* empty: none */
 };
