@@ -273,6 +273,15 @@ static double host_score(const struct postern_tx *tx)
     return score_sum(&r->score) - (run_in_shadow(r) ? 0 : r->shadow_points);
 }
 
+/* ---- who looks on ---- */
+
+static void host_trace(void *self, struct postern_span rule, struct postern_span matched)
+{
+    const struct filter_instance *f = self;
+    f->services->hit(f->services->ctx, f->name, (struct span){rule.p, rule.n},
+                     (struct span){matched.p, matched.n});
+}
+
 /* ---- late verdicts ---- */
 
 static uint64_t host_ticket(const struct postern_tx *tx)
@@ -335,6 +344,7 @@ struct postern_host host_table(const struct filter_services *services)
         .tag_get = host_tag_get,
     };
     struct postern_host host = table;
+    host.trace = services->hit ? host_trace : NULL;
     host.stream_write = services->stream_write ? services->stream_write : no_stream_write;
     host.stream_close = services->stream_close ? services->stream_close : no_stream_close;
     return host;

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+struct verdict; /* chain.h */
+
 struct filter_services {
     void *ctx;
     void (*log)(void *ctx, enum postern_log_level level, const char *filter, const char *text);
@@ -31,6 +33,12 @@ struct filter_services {
                                           const struct postern_stream_events *events, void *arg);
     int (*stream_write)(struct postern_stream *s, struct postern_span bytes);
     void (*stream_close)(struct postern_stream *s);
+
+    /* for who looks on, as `postern explain` does: may be NULL */
+    /* `matched`: the text that the rule was about; empty: the filter does not say. */
+    void (*hit)(void *ctx, const char *filter, struct span rule, struct span matched);
+    /* A filter has answered in a phase, or its failure was put in place of an answer. In shadow mode, too. */
+    void (*answered)(void *ctx, const char *filter, enum postern_phase phase, const struct verdict *v);
 };
 
 #endif

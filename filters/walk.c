@@ -31,6 +31,13 @@ static void drop_ticket(struct chain_run *r)
     r->ticket = 0;
 }
 
+static void show_answer(const struct chain_run *r)
+{
+    const struct filter_instance *f = asked_filter(r);
+    if (f->services->answered)
+        f->services->answered(f->services->ctx, f->name, r->phase, &r->verdict);
+}
+
 /* ---- shadow mode and failures ---- */
 
 static void log_shadow(const struct chain_run *r, const char *would)
@@ -60,6 +67,7 @@ static enum step fail(struct chain_run *r, enum filter_on_error what, const char
     f->services->log(f->services->ctx, POSTERN_LOG_WARN, f->name, text);
     instance_count(f, counter);
     verdict_failure(what, f->name, &r->verdict, &r->words);
+    show_answer(r);
     if (f->shadow || what == FILTER_ON_ERROR_ACCEPT)
         return pass(r);
     return STEP_STOP;
@@ -119,6 +127,7 @@ static enum step refuse_unread(struct chain_run *r, const struct message_flag_in
                                       .rule = {rule, (size_t)n}};
     verdict_clean(&v, &r->verdict, &r->words);
     r->verdict.filter = f->name;
+    show_answer(r);
     return STEP_STOP;
 }
 
@@ -266,6 +275,7 @@ static enum step settle(struct chain_run *r)
 
     if (!info || r->verdict.action == POSTERN_PENDING)
         return fail_on_error(r, "an answer that is no verdict");
+    show_answer(r);
     if (f->shadow && info->would) {
         log_shadow(r, info->would);
         instance_count(f, info->shadow_counter);

@@ -55,6 +55,18 @@ static struct postern_stream *host_stream_open(void *ctx, const struct postern_s
     return h->daemon.stream_open(h->daemon.ctx, to, events, arg);
 }
 
+static void host_hit(void *ctx, const char *filter, struct span rule, struct span matched)
+{
+    const struct runtime_host *h = ctx;
+    h->daemon.hit(h->daemon.ctx, filter, rule, matched);
+}
+
+static void host_answered(void *ctx, const char *filter, enum postern_phase phase, const struct verdict *v)
+{
+    const struct runtime_host *h = ctx;
+    h->daemon.answered(h->daemon.ctx, filter, phase, v);
+}
+
 /* ---- while configuring ---- */
 
 static void host_config_error(void *ctx, const char *file, uint32_t line, uint32_t column, const char *text)
@@ -109,5 +121,9 @@ struct filter_services runtime_host_services(struct runtime_host *h)
         s.stream_write = h->daemon.stream_write;
         s.stream_close = h->daemon.stream_close;
     }
+    if (h->daemon.hit)
+        s.hit = host_hit;
+    if (h->daemon.answered)
+        s.answered = host_answered;
     return s;
 }

@@ -80,7 +80,25 @@ static void edited(const struct rule *rule, int result, struct finding *f)
         *f = (struct finding){.cause = FOUND_EDIT_ERROR, .rule = rule};
 }
 
-static void act(struct judge *j, struct postern_tx *tx, const struct rule *rule, struct finding *f)
+/* For who looks on; nobody does where mail flows. `s`: what the pattern was found in, or NULL. */
+static void trace(const struct judge *j, const struct rule *rule, const struct subject *s)
+{
+    const struct content *c = j->content;
+    struct postern_span matched = {0};
+    size_t from, to;
+    if (!c->host->trace)
+        return;
+    if (s && rule->test == TEST_PATTERN && !rule->negated && matcher_try(c->matcher, rule->pattern, s) > 0) {
+        matcher_last(c->matcher, &from, &to);
+        matched = (struct postern_span){s->p + from, to - from};
+    } else if (s && rule->test != TEST_PATTERN) {
+        matched = (struct postern_span){s->p, s->n};
+    }
+    c->host->trace(c->self, span(rule->place), matched);
+}
+
+static void act(struct judge *j, struct postern_tx *tx, const struct rule *rule, const struct subject *s,
+                struct finding *f)
 {
     const struct content *c = j->content;
     struct postern_span id = c->host->get(tx, POSTERN_F_SESSION_ID);
@@ -88,6 +106,7 @@ static void act(struct judge *j, struct postern_tx *tx, const struct rule *rule,
         j->names[rule->name / 8] |= (uint8_t)(1u << (rule->name % 8));
     if (rule->action != RULE_NONE)
         c->host->count(c->self, "hits", 1);
+    trace(j, rule, s);
     switch (rule->action) {
     case RULE_NONE:
         break;
@@ -129,7 +148,7 @@ static bool is_for_now(const struct judge *j, const struct rule_list *list, cons
 }
 
 static void consider(struct judge *j, struct postern_tx *tx, const struct rule_list *list,
-                     const struct touch *touch, bool last, struct finding *f)
+                     const struct touch *touch, const struct subject *s, struct finding *f)
 {
     const struct scanner *sc = list->scanner;
     const struct rule *rule = sc->rules[touch->at];
@@ -138,12 +157,12 @@ static void consider(struct judge *j, struct postern_tx *tx, const struct rule_l
         match_failed(j, tx, rule, touch->code, f);
     if (f->cause != FOUND_NOTHING)
         return;
-    if (!last && waits) {
+    if (!s->last && waits) {
         bool seen = sc->sights[touch->at] & SIGHT_SEEN;
         mark(j->marks, seen ? MARK_SEEN : MARK_FAILED, rule->index, true);
         j->carried |= 1u << list->scope;
     } else if (is_for_now(j, list, rule) && scanner_hits(sc, rule))
-        act(j, tx, rule, f);
+        act(j, tx, rule, s, f);
 }
 
 void judge_try(struct judge *j, struct postern_tx *tx, const struct rule_list *list, const struct subject *s,
@@ -158,7 +177,7 @@ void judge_try(struct judge *j, struct postern_tx *tx, const struct rule_list *l
         j->carried &= ~(1u << list->scope);
     }
     for (uint32_t i = 0; i < sc->touched_n && f->cause == FOUND_NOTHING; i++)
-        consider(j, tx, list, &sc->touched[i], s->last, f);
+        consider(j, tx, list, &sc->touched[i], s, f);
     scanner_clear(sc);
 }
 
@@ -172,7 +191,7 @@ void judge_size(struct judge *j, struct postern_tx *tx, uint64_t bytes, struct f
     const struct rule *rule = j->content->rules.scopes[SCOPE_SIZE].first;
     for (; rule && f->cause == FOUND_NOTHING; rule = rule->next)
         if (size_holds(&rule->size, bytes) != rule->negated)
-            act(j, tx, rule, f);
+            act(j, tx, rule, NULL, f);
 }
 
 void judge_metas(struct judge *j, struct postern_tx *tx, enum judge_moment moment, struct finding *f)
@@ -182,7 +201,7 @@ void judge_metas(struct judge *j, struct postern_tx *tx, enum judge_moment momen
     uint32_t end = moment == JUDGE_HEADERS ? set->early : set->metas_n;
     for (; i < end && j->names && f->cause == FOUND_NOTHING; i++)
         if (meta_holds(set->metas[i]->meta, j->names) != set->metas[i]->negated)
-            act(j, tx, set->metas[i], f);
+            act(j, tx, set->metas[i], NULL, f);
 }
 
 static void fill(struct postern_verdict *v, enum postern_action action, unsigned code, const char *enhanced,

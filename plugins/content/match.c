@@ -131,7 +131,7 @@ struct matcher *matcher_create(const struct matcher_limits *limits)
     struct matcher *m = calloc(1, sizeof *m);
     if (!m)
         return NULL;
-    m->data = pcre2_match_data_create(1, NULL); /* where the match is matters to nobody: one pair will do */
+    m->data = pcre2_match_data_create(1, NULL); /* one pair: where the match is, whatever its groups */
     m->context = pcre2_match_context_create(NULL);
     if (!m->data || !m->context)
         goto fail;
@@ -176,4 +176,11 @@ void matcher_error(int code, char *text_r, size_t size)
 {
     if (pcre2_get_error_message(code, (PCRE2_UCHAR *)text_r, size) == PCRE2_ERROR_BADDATA)
         (void)snprintf(text_r, size, "PCRE2 error %d", code);
+}
+
+void matcher_last(const struct matcher *m, size_t *from_r, size_t *to_r)
+{
+    const PCRE2_SIZE *pair = pcre2_get_ovector_pointer(m->data);
+    *from_r = pair[0];
+    *to_r = pair[1] > pair[0] ? pair[1] : pair[0]; /* \K can put the start behind the end */
 }

@@ -51,6 +51,8 @@ MUST_CHECK struct matcher *matcher_create(const struct matcher_limits *limits);
 void matcher_destroy(struct matcher **m);
 /* 1: found, 0: not found, below 0: PCRE2's error code; matcher_error puts it into words. */
 MUST_CHECK int matcher_try(struct matcher *m, const struct pattern *p, const struct subject *s);
+/* Where the last match was that was found, in its subject. */
+void matcher_last(const struct matcher *m, size_t *from_r, size_t *to_r);
 void matcher_error(int code, char *text_r, size_t size);
 bool matcher_has_jit(void); /* PCRE2 was built with it, and the system lets it run */
 

@@ -315,6 +315,11 @@ struct postern_host {
      */
     int (*tag)(struct postern_tx *tx, struct postern_span name, struct postern_span value);
     struct postern_span (*tag_get)(const struct postern_tx *tx, struct postern_span name); /* empty: none */
+
+    /* A rule has hit, for an administrator who wants to see why (`postern explain`): its place, and the text
+     * that it was about, as far as that is known. NULL where nobody looks on, which is where mail flows: ask
+     * before doing any work for it. */
+    void (*trace)(void *self, struct postern_span rule, struct postern_span matched);
 };
 
 /* ---- what the plugin exports ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Chains and runs: the order of calls, how verdicts combine, how transactions begin and end. Waiting is
  * tested in test_pending.c, content in test_content.c. */
+#include "filters/instance.h"
 #include "unit/filters/script.h"
 
 #include <math.h>
@@ -410,6 +411,39 @@ static void names_of_scores_are_bounded(void **state)
     bench_end(&b);
 }
 
+static void note_answer(void *ctx, const char *filter, enum postern_phase phase, const struct verdict *v)
+{
+    struct bench *b = ctx;
+    assert_true(buf_printf(&b->trace, "%s %s %d %u%s\n", filter, phase_name(phase), (int)v->action, v->code,
+                           v->failed ? " failed" : ""));
+}
+
+/* The services' ctx is the bench's first member. */
+static void who_looks_on_sees_each_answer(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_begin(&b, 3);
+    b.quiet = true;
+    b.fake.services.answered = note_answer;
+    b.scripts[0].settings.shadow = true;
+    b.scripts[0].answers[POSTERN_ON_HELO].action = POSTERN_REJECT;
+    b.scripts[1].answers[POSTERN_ON_HELO].action = (enum postern_action)99;
+    bench_start(&b);
+    (void)ask(&b, POSTERN_ON_CONNECT, NULL);
+    (void)ask(&b, POSTERN_ON_HELO, "x");
+    assert_collected(&b.trace,
+                     "a CONNECT 0 0\nb CONNECT 0 0\nc CONNECT 0 0\na HELO 2 550\nb HELO 3 451 failed\n");
+    bench_end(&b);
+}
+
+static void rules_are_traced_only_when_somebody_looks_on(void **state)
+{
+    struct filter_services nobody = {0};
+    (void)state;
+    assert_null(host_table(&nobody).trace);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +465,8 @@ int main(void)
         cmocka_unit_test(scores_are_summed_by_name),
         cmocka_unit_test(scores_in_shadow_weigh_nothing),
         cmocka_unit_test(names_of_scores_are_bounded),
+        cmocka_unit_test(who_looks_on_sees_each_answer),
+        cmocka_unit_test(rules_are_traced_only_when_somebody_looks_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
