@@ -11,8 +11,8 @@
  * up to its own. Every struct that may grow starts with its size, and nobody reads past the size that it was
  * given. Nothing is ever removed or reordered within a major.
  *   1.0  the first.
- *   1.1  the phases from PART_HEADER on, what struct postern_part has behind filename, edits and tags in
- * struct postern_host, `wants` in struct postern_filter.
+ *   1.1  the phases from PART_HEADER on, what struct postern_part has behind filename, edits, tags and trace
+ * in struct postern_host, `wants` in struct postern_filter.
  *
  * Threads. There are none: every call comes from the one loop of a worker, and none may block. What takes
  * long is asked of the host (streams, timers) and answered with POSTERN_PENDING.
@@ -306,19 +306,15 @@ struct postern_host {
     int (*subject_prefix)(struct postern_tx *tx, struct postern_span text);
     /* One more recipient, "local@domain". Its refusal is logged and never shown to the client. */
     int (*rcpt_add)(struct postern_tx *tx, struct postern_span mailbox);
-    /* One for all that the client named (not for copies). If the server refuses it nobody has the message,
-     * and the client gets 451. */
+    /* One for all that the client named, not for copies. Refused by the server: nobody has it, and 451. */
     int (*rcpt_replace)(struct postern_tx *tx, struct postern_span mailbox);
 
     /* A note for the log and for the filters that follow; any filter may set one, from MAIL to END's verdict.
-     * The same name again replaces it. At most 64 and 256 octets. One set in shadow mode is in the log only.
-     */
+     * The same name again replaces it. At most 64 and 256 octets. In shadow mode: for the log only. */
     int (*tag)(struct postern_tx *tx, struct postern_span name, struct postern_span value);
     struct postern_span (*tag_get)(const struct postern_tx *tx, struct postern_span name); /* empty: none */
-
-    /* A rule has hit, for an administrator who wants to see why (`postern explain`): its place, and the text
-     * that it was about, as far as that is known. NULL where nobody looks on, which is where mail flows: ask
-     * before doing any work for it. */
+    /* A rule has hit, for who looks on (`postern explain`): its place, and the text that it was about, where
+     * that is known. NULL where nobody looks on, as where mail flows: ask before doing any work for it. */
     void (*trace)(void *self, struct postern_span rule, struct postern_span matched);
 };
 
