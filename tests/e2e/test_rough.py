@@ -71,7 +71,8 @@ class Packets(Case):
     def test_octet_by_octet(self):
         road, sink, p = self.gate({"reorder": 0.2, "repeat": 0.2})
         self.check_messages(road, sink, p, (700,), step=1)
-        self.assertGreater(road.counts["passed"], 100, road.counts)
+        for what in ("reordered", "repeated"):  # how many packets they become is the kernel's affair
+            self.assertGreater(road.counts[what], 0, road.counts)
 
     def test_long_packets_vanish(self):
         """A black hole behind some router, and a kernel that probes for it (tcp_mtu_probing): the reply to EHLO is
