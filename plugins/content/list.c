@@ -3,9 +3,8 @@
  * too, asked once for each prefix length that occurs, so both take constant time. */
 #include "list.h"
 
-#include "sha256.h"
-
 #include <arpa/inet.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,9 +240,10 @@ static bool has_url(const struct list *list, const char *p, size_t n)
 static bool has_digest(const struct list *list, const char *p, size_t n)
 {
     char text[7 + 64 + 1] = "sha256:";
-    uint8_t digest[32];
-    sha256(p, n, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    if (EVP_Digest(p, n, digest, NULL, EVP_sha256(), NULL) != 1)
+        return false;
+    for (size_t i = 0; i < 32; i++)
         (void)snprintf(text + 7 + i * 2, 3, "%02x", digest[i]);
     return has_word(list, text, sizeof text - 1);
 }
@@ -273,6 +273,8 @@ static bool has(const struct list *list, enum list_key key, const char *p, size_
 int list_has(const struct list *list, enum list_key key, const char *p, size_t n)
 {
     char on_stack[LIST_ENTRY_MAX];
+    if (!n)
+        return 0; /* no entry is empty */
     char *small = n <= sizeof on_stack ? on_stack : malloc(n);
     if (!small)
         return -1;

@@ -32,7 +32,7 @@ RULES = {
     "filters": ({"base", "smtp", "filters", "postern"}, set()),
     "conf": ({"base", "conf", "postern"}, {"libyaml"}),
     "plugins/hello": ({"postern"}, set()),
-    "plugins/content": ({"postern"}, {"PCRE2"}),
+    "plugins/content": ({"postern"}, {"PCRE2", "OpenSSL"}),
     "plugins/ratelimit": ({"postern"}, {"hiredis"}),
 }
 HIREDIS_ALLOWED = {"hiredis/read.h", "hiredis/hiredis.h", "hiredis/sds.h", "hiredis/alloc.h"}
