@@ -6,19 +6,23 @@
 #include "base/buf.h"
 #include "filters/clean.h"
 #include "filters/html.h"
+#include "filters/parcel.h"
 #include "filters/sink.h"
 #include "filters/transfer.h"
 #include "filters/url.h"
+#include "filters/uu.h"
 
 struct body_reading { /* how it is to be read */
     enum transfer_kind transfer;
     struct span charset; /* borrowed for body_open */
-    bool html;
+    bool text, html;     /* html is text, too */
+    bool file;           /* its first bytes are looked at; `claims`: see magic_claims */
+    unsigned claims;
 };
 
 struct body { /* zeroed: closed. Private */
     struct sink *sink;
-    bool open;
+    bool open, text_open;
     struct transfer transfer;
     struct charset_decoder charset;
     struct buf text;   /* UTF-8, as it was sent */
@@ -26,6 +30,11 @@ struct body { /* zeroed: closed. Private */
     struct buf seen;   /* of HTML, what a reader sees */
     struct clean clean;
     struct url_finder urls;
+    struct parcel parcel;
+    struct uu uu;
+    struct span pending; /* clean text that was not given yet */
+    struct message_part uu_part;
+    struct parcel uu_parcel;
     bool url_lost; /* no memory for one */
 };
 

@@ -82,6 +82,13 @@ static void on_url(void *ctx, const struct message_part *part, struct span url)
     tell_of_part(ctx, &ev, part);
 }
 
+static void on_member(void *ctx, const struct message_part *part, struct span name)
+{
+    struct postern_event ev = event_of(POSTERN_ON_MEMBER);
+    ev.text = to_plugin(name);
+    tell_of_part(ctx, &ev, part);
+}
+
 static void on_part_field(void *ctx, const struct message_part *part, struct span name, struct span value,
                           struct span raw)
 {
@@ -119,6 +126,7 @@ static const struct message_events model_events = {.field = on_field,
                                                    .part_field = on_part_field,
                                                    .html = on_html,
                                                    .url = on_url,
+                                                   .member = on_member,
                                                    .flag = on_flag};
 
 /* ---- pieces ---- */

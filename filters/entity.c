@@ -4,6 +4,7 @@
  * text if anything said so. An entity belongs to the stack of its message and lives until its end is read. */
 #include "filters/entity.h"
 
+#include "filters/magic.h"
 #include "filters/parameter.h"
 
 struct span reading(const struct readings *r, size_t i)
@@ -211,6 +212,15 @@ bool entity_is_html(const struct entity *e)
 {
     return span_eq(entity_type(e), SPAN_LIT("text/html")) ||
            span_eq(entity_type(e), SPAN_LIT("application/xhtml+xml"));
+}
+
+unsigned entity_claims(const struct entity *e)
+{
+    unsigned claims = magic_claims(entity_declared(e), SPAN_NONE);
+
+    for (size_t i = 0; i < e->filenames.n; i++)
+        claims |= magic_claims(SPAN_NONE, reading(&e->filenames, i));
+    return claims;
 }
 
 static enum entity_kind kind_of(const struct entity *e, uint64_t *flags_r)

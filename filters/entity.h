@@ -44,7 +44,8 @@ struct entity {
     char disposition[ENTITY_DISPOSITION_MAX];
     size_t disposition_n;
     struct readings boundaries, filenames;
-    uint64_t told; /* its flags that were told */
+    struct span detected; /* a constant; empty: nothing known */
+    uint64_t told;        /* its flags that were told */
     bool has_type, has_encoding;
     bool declares; /* `type` is what the field says, not a default */
     bool says_text, says_multipart;
@@ -69,6 +70,7 @@ static inline struct span entity_type(const struct entity *e)
     return (struct span){e->type, e->type_n};
 }
 bool entity_is_html(const struct entity *e);
+unsigned entity_claims(const struct entity *e); /* see magic_claims */
 static inline struct span entity_declared(const struct entity *e)
 {
     return (struct span){e->type, e->declares ? e->type_n : 0};

@@ -60,6 +60,7 @@ static struct message_part part_of(const struct entity *e, size_t name)
                                 .type = entity_type(e),
                                 .declared = entity_declared(e),
                                 .charset = entity_charset(e),
+                                .detected = e->detected,
                                 .disposition = entity_disposition(e)};
     if (name < e->filenames.n)
         part.filename = reading(&e->filenames, name);
@@ -88,7 +89,7 @@ static void tell_flags_of(struct message *m, struct entity *e)
 /* ---- text ---- */
 
 /* What stands outside of an entity's parts is text of its own. */
-static const struct body_reading around_parts = {.transfer = TRANSFER_IDENTITY};
+static const struct body_reading around_parts = {.transfer = TRANSFER_IDENTITY, .text = true};
 
 static bool open_text(struct message *m, const struct body_reading *how)
 {
@@ -100,6 +101,8 @@ static bool close_text(struct message *m)
 {
     m->eol_held = SPAN_NONE;
     bool good = body_close(&m->body);
+    if (m->out.part.index == m->top->index && m->out.part.detected.n)
+        m->top->detected = m->out.part.detected;
     tell_flags_of(m, m->top);
     return good;
 }
@@ -175,13 +178,15 @@ static bool begin_body(struct message *m)
         m->in_multipart = true;
         return open_text(m, &around_parts);
     case ENTITY_TEXT:
-        return open_text(m, &(struct body_reading){.transfer = e->transfer,
-                                                   .charset = entity_charset(e),
-                                                   .html = entity_is_html(e)});
     case ENTITY_OPAQUE:
         break;
     }
-    return true;
+    return open_text(m, &(struct body_reading){.transfer = e->transfer,
+                                               .charset = entity_charset(e),
+                                               .text = e->kind == ENTITY_TEXT,
+                                               .html = entity_is_html(e),
+                                               .file = true,
+                                               .claims = entity_claims(e)});
 }
 
 /* Whatever is open inside of the entity on top comes to its end. */
@@ -489,6 +494,12 @@ static struct message_limits with_defaults(struct message_limits l)
         l.urls = 10000;
     if (l.url_bytes == 0)
         l.url_bytes = 2048;
+    if (l.archive_bytes == 0)
+        l.archive_bytes = 4u << 20;
+    if (l.members == 0)
+        l.members = 1000;
+    if (l.member_bytes == 0)
+        l.member_bytes = 1024;
     return l;
 }
 

@@ -13,13 +13,16 @@
 
 #include <stdint.h>
 
-struct message_limits {  /* 0 takes the default */
-    size_t header_bytes; /* of one header section: 256 KiB */
-    size_t field_bytes;  /* of one field, decoded: three times header_bytes; the rest is cut and flagged */
-    uint32_t depth;      /* nested multiparts and messages: 20 */
-    uint32_t parts;      /* 1000 */
-    uint32_t urls;       /* 10000 */
-    size_t url_bytes;    /* of one: 2048; the rest is cut */
+struct message_limits {   /* 0 takes the default */
+    size_t header_bytes;  /* of one header section: 256 KiB */
+    size_t field_bytes;   /* of one field, decoded: three times header_bytes; the rest is cut and flagged */
+    uint32_t depth;       /* nested multiparts and messages: 20 */
+    uint32_t parts;       /* 1000 */
+    uint32_t urls;        /* 10000 */
+    size_t url_bytes;     /* of one: 2048; the rest is cut */
+    size_t archive_bytes; /* of an archive, kept, and unpacked of it: 4 MiB; the rest is not looked at */
+    uint32_t members;     /* names in one archive: 1000 */
+    size_t member_bytes;  /* of one name: 1024 */
 };
 
 /* What is not as it should be: flags.def has the list. A set of them is a uint64_t of MESSAGE_… */
@@ -64,6 +67,8 @@ struct message_events {
     /* A piece of an HTML part with its markup. */
     void (*html)(void *ctx, const struct message_part *part, struct span utf8);
     void (*url)(void *ctx, const struct message_part *part, struct span url);
+    /* The name of a file inside an archive. */
+    void (*member)(void *ctx, const struct message_part *part, struct span name);
     /* Once per part; `part` is NULL for what the message's header section raises. */
     void (*flag)(void *ctx, const struct message_part *part, enum message_flag flag);
 };

@@ -34,3 +34,18 @@ bool sink_url(struct sink *s, struct span raw)
     buf_free(&plain);
     return good;
 }
+
+/* Names in archives are of any charset: what is no UTF-8 becomes U+FFFD. */
+bool sink_member(struct sink *s, const struct message_part *part, struct span name)
+{
+    struct charset_decoder d;
+    struct buf utf8 = {0};
+
+    (void)charset_begin(&d, &s->pool, SPAN_NONE);
+    bool good = charset_feed(&d, name, &utf8) && charset_end(&d, &utf8);
+    if (good && s->events.member)
+        s->events.member(s->ctx, part, buf_span(&utf8));
+    s->no_memory = s->no_memory || !good;
+    buf_free(&utf8);
+    return good;
+}

@@ -16,10 +16,13 @@ struct sink {
     struct message_part part; /* of which text comes */
     uint32_t parts, urls;     /* so far */
     uint64_t raised;          /* flags that were not told yet */
+    bool no_memory;           /* where a reader could not say so */
 };
 
 void sink_text(struct sink *s, struct span utf8);
 void sink_html(struct sink *s, struct span utf8);
+bool sink_member(struct sink *s, const struct message_part *part,
+                 struct span name);                        /* false: no memory, see there */
 MUST_CHECK bool sink_url(struct sink *s, struct span raw); /* as it was written; false: no memory */
 
 #endif

@@ -71,4 +71,4 @@ install_missing() {
 }
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config libev-dev libssl-dev libpcre2-dev libhiredis-dev
-    libc-ares-dev libyaml-dev)
+    libc-ares-dev libyaml-dev libarchive-dev)

@@ -19,6 +19,7 @@ LIBC_FOLDERS = ("sys/", "netinet/", "arpa/", "net/if", "linux/")
 LIBRARIES = {  # header prefix: library
     "ev.h": "libev", "openssl/": "OpenSSL", "ares": "c-ares", "yaml.h": "libyaml", "hiredis/": "hiredis",
     "pcre2.h": "PCRE2", "cmocka.h": "cmocka",
+    "archive": "libarchive",
 }
 # folder: (own roots that it may include, libraries that it may include)
 RULES = {
@@ -29,7 +30,7 @@ RULES = {
     "proxy/probe": ({"base", "smtp", "net", "conf", "probe"}, set()),
     "proxy": ({"base", "smtp", "session", "net", "filters", "conf", "probe", "proxy", "postern"}, set()),
     "filters/include/postern": (set(), set()),
-    "filters": ({"base", "smtp", "filters", "postern"}, set()),
+    "filters": ({"base", "smtp", "filters", "postern"}, {"libarchive"}),
     "conf": ({"base", "conf", "postern"}, {"libyaml"}),
     "plugins/hello": ({"postern"}, set()),
     "plugins/content": ({"postern"}, {"PCRE2", "OpenSSL"}),

@@ -121,6 +121,13 @@ static void on_url(void *ctx, const struct message_part *part, struct span url)
     trace_span(&s->urls, "url", url);
 }
 
+static void on_member(void *ctx, const struct message_part *part, struct span name)
+{
+    struct seen *s = ctx;
+    REQUIRE(part->index < s->parts && buf_printf(&s->urls, "\nmember of %u", part->index));
+    trace_span(&s->urls, "name", name);
+}
+
 static struct buf run(struct span in, enum cut how, const struct message_limits *limits)
 {
     static const struct message_events events = {.field = on_field,
@@ -130,6 +137,7 @@ static struct buf run(struct span in, enum cut how, const struct message_limits 
                                                  .part_field = on_part_field,
                                                  .html = on_html,
                                                  .url = on_url,
+                                                 .member = on_member,
                                                  .flag = on_flag};
     struct seen s = {0};
     uint32_t number = (uint32_t)in.n;

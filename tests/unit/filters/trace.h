@@ -101,6 +101,15 @@ static inline void trace_url(void *ctx, const struct message_part *part, struct 
     assert_true(buf_printf(&t->urls, "U %u %.*s\n", part->index, SPAN_FMT(url)));
 }
 
+static inline void trace_member(void *ctx, const struct message_part *part, struct span name)
+{
+    struct trace *t = ctx;
+    if (!t->full)
+        return;
+    assert_true(
+        buf_printf(&t->urls, "M %u %.*s %.*s\n", part->index, SPAN_FMT(part->detected), SPAN_FMT(name)));
+}
+
 static inline void trace_flag(void *ctx, const struct message_part *part, enum message_flag flag)
 {
     struct trace *t = ctx;
@@ -116,6 +125,7 @@ static const struct message_events trace_events = {.field = trace_field,
                                                    .text = trace_text,
                                                    .part_field = trace_part_field,
                                                    .url = trace_url,
+                                                   .member = trace_member,
                                                    .flag = trace_flag};
 
 /* Feeds the content in pieces of `step` bytes; 0: whole. Returns the flags. */
