@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The whole engine, two-sided: the input is a script of events, the promises are assertions.
  *
- *   bytes 0, 1 and 3: options. byte 2: the phase in which the one filter has its say, and what. Then records
- * of kind, length, bytes:
+ *   bytes 0, 1 and 3: options. byte 2: the phase in which the one filter has its say, and what: a verdict, or
+ * edits of the message. Then records of kind, length, bytes:
  *   0 the client sends      1 the upstream sends      2 the upstream's next expected reply, well-formed (code
  *   by the first byte)      3 time passes             4 the client leaves       5 the upstream leaves
  *   6 a drain               7 upstream output blocks, or not any more           8 the upstream's greeting and
@@ -27,8 +27,11 @@ static struct {
     const struct postern_host *host;
     void *self;
     uint64_t ticket;
-    long open; /* MAIL hooks without END or ABORT */
+    long open;       /* MAIL hooks without END or ABORT */
+    unsigned wishes; /* bits of enum wish */
 } script;
+
+enum wish { WISH_FIELDS = 1, WISH_COPIES = 2, WISH_REDIRECT = 4 };
 
 static int filter_configure(const struct postern_host *host, void *self, const struct postern_node *block,
                             void **filter_r)
@@ -38,6 +41,22 @@ static int filter_configure(const struct postern_host *host, void *self, const s
     script.self = self;
     *filter_r = &script;
     return 0;
+}
+
+static void ask_for_edits(struct postern_tx *tx)
+{
+    const struct postern_host *h = script.host;
+    if (script.wishes & WISH_FIELDS) {
+        (void)h->header_add(tx, (struct postern_span){".A", 2}, (struct postern_span){"b\r\n .", 5});
+        (void)h->header_remove(tx, (struct postern_span){"A", 1});
+        (void)h->subject_prefix(tx, (struct postern_span){"\xc3\xa4", 2});
+    }
+    if (script.wishes & WISH_COPIES) {
+        (void)h->rcpt_add(tx, (struct postern_span){"c@y.test", 8});
+        (void)h->rcpt_add(tx, (struct postern_span){"d@y.test", 8});
+    }
+    if (script.wishes & WISH_REDIRECT)
+        (void)h->rcpt_replace(tx, (struct postern_span){"q@y.test", 8});
 }
 
 static void filter_hook(void *filter, void *session, struct postern_tx *tx, const struct postern_event *ev,
@@ -51,6 +70,7 @@ static void filter_hook(void *filter, void *session, struct postern_tx *tx, cons
         abort();
     if (ev->phase != script.phase)
         return;
+    ask_for_edits(tx);
     v->action = script.action;
     v->delay_us = script.action == POSTERN_DELAY ? 1000000 : 0;
     if (v->action == POSTERN_PENDING)
@@ -73,7 +93,16 @@ static const struct postern_filter filter = {
               [POSTERN_ON_HEADERS] = filter_hook,
               [POSTERN_ON_END] = filter_hook,
               [POSTERN_ON_ABORT] = filter_hook},
+    .wants = POSTERN_WANTS_EDITS,
 };
+
+/* One that changes nothing, so that its messages may stream. */
+static struct postern_filter reader(void)
+{
+    struct postern_filter f = filter;
+    f.wants = 0;
+    return f;
+}
 
 static void late_verdict(uint8_t byte)
 {
@@ -324,10 +353,16 @@ static void options(struct world *w, uint8_t bits)
 
 static struct chain *chain_of(struct world *w, uint8_t byte, struct filter_instance **instance_r)
 {
+    static const unsigned wishes[] = {WISH_FIELDS, WISH_COPIES | WISH_FIELDS, WISH_REDIRECT,
+                                      WISH_REDIRECT | WISH_COPIES | WISH_FIELDS, WISH_COPIES};
     struct filter_settings settings = {.name = "fuzzed", .deadline_us = 5000000};
+    unsigned say = byte / POSTERN_PHASES;
+    bool edits = say > POSTERN_PENDING;
+    const struct postern_filter plugin = edits ? filter : reader();
     script.phase = (enum postern_phase)(byte % POSTERN_PHASES);
-    script.action = (enum postern_action)(byte / POSTERN_PHASES % (POSTERN_PENDING + 1));
-    *instance_r = filter_instance_create(&filter, &settings, &w->services);
+    script.action = edits ? POSTERN_CONTINUE : (enum postern_action)say;
+    script.wishes = edits ? wishes[(say - POSTERN_PENDING - 1) % COUNT_OF(wishes)] : 0;
+    *instance_r = filter_instance_create(&plugin, &settings, &w->services);
     struct chain *c = *instance_r ? chain_create(instance_r, 1) : NULL;
     if (!c)
         abort();
