@@ -13,8 +13,10 @@
 #define SECOND ((uint64_t)1000000)
 #define WISHES 6
 
+enum what { NOTHING, ADD, REPLACE, REMOVE, PREFIX, COPY, REDIRECT, TAG };
+
 struct wish {
-    enum { NOTHING, ADD, REPLACE, REMOVE, PREFIX, COPY, REDIRECT, TAG } what;
+    enum what what;
     const char *name, *value;
 };
 
@@ -187,7 +189,7 @@ static void end(void)
     buf_free(&st.log);
 }
 
-static void wish(size_t filter, size_t i, int what, const char *name, const char *value)
+static void wish(size_t filter, size_t i, enum what what, const char *name, const char *value)
 {
     filters[filter].wishes[i].what = what;
     filters[filter].wishes[i].name = name;
