@@ -161,6 +161,10 @@ static bool end_text(struct body *b)
             b->sink->raised |= MESSAGE_HTML_HIDDEN;
         buf_free(&b->seen);
     }
+    if (b->charset.errors)
+        b->sink->raised |= MESSAGE_BAD_CHARSET;
+    if (charset_is_utf7(&b->charset))
+        b->sink->raised |= MESSAGE_UTF_7;
     if (b->clean.hid)
         b->sink->raised |= MESSAGE_ZERO_WIDTH;
     return good && url_find_end(&b->urls, on_found, b) && uu_end(&b->uu, &uu_events, b);

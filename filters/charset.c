@@ -48,6 +48,26 @@ static const struct charset charsets[] = {
     {"utf-32", HOW_ICONV, "UTF-32"},
     {"utf-32be", HOW_ICONV, "UTF-32BE"},
     {"utf-32le", HOW_ICONV, "UTF-32LE"},
+    {"windows-874", HOW_ICONV, "CP874"},
+    {"tis-620", HOW_ICONV, "TIS-620"},
+    {"iso-8859-11", HOW_ICONV, "ISO-8859-11"},
+    {"cp866", HOW_ICONV, "CP866"},
+    {"ibm866", HOW_ICONV, "CP866"},
+    {"cp850", HOW_ICONV, "CP850"},
+    {"macintosh", HOW_ICONV, "MACINTOSH"},
+    {"iso-2022-kr", HOW_ICONV, "ISO-2022-KR"},
+    {"big5-hkscs", HOW_ICONV, "BIG5-HKSCS"},
+    {"euc-tw", HOW_ICONV, "EUC-TW"},
+    {"cp936", HOW_ICONV, "GB18030"},
+    {"gb_2312-80", HOW_ICONV, "GB18030"},
+    {"euc-cn", HOW_ICONV, "GB18030"},
+    {"cp949", HOW_ICONV, "CP949"},
+    {"windows-949", HOW_ICONV, "CP949"},
+    {"windows-31j", HOW_ICONV, "CP932"},
+    {"cp932", HOW_ICONV, "CP932"},
+    {"x-sjis", HOW_ICONV, "SHIFT_JIS"},
+    {"cp1250", HOW_ICONV, "CP1250"},
+    {"cp1254", HOW_ICONV, "CP1254"},
     {"koi8-r", HOW_ICONV, "KOI8-R"},
     {"koi8-u", HOW_ICONV, "KOI8-U"},
     {"windows-1250", HOW_ICONV, "CP1250"},
@@ -195,7 +215,7 @@ static size_t utf8_good(struct span s)
 
 /* Each of these converts from *in what is whole, and leaves the start of a character unless this is the end.
  */
-static bool convert_utf8(struct span *in, bool end, struct buf *out)
+static bool convert_utf8(struct charset_decoder *d, struct span *in, bool end, struct buf *out)
 {
     while (in->n) {
         size_t good = utf8_good(*in);
@@ -204,6 +224,7 @@ static bool convert_utf8(struct span *in, bool end, struct buf *out)
         *in = span_skip(*in, good);
         if (in->n == 0 || (!end && utf8_begun(*in)))
             return true;
+        d->errors++;
         if (!append_bad(out))
             return false;
         *in = span_skip(*in, 1);
@@ -257,7 +278,7 @@ static bool convert_iconv(struct charset_decoder *d, struct span *in, bool end, 
 
 static bool convert(struct charset_decoder *d, struct span *in, bool end, struct buf *out)
 {
-    return d->charset->how == HOW_UTF8 ? convert_utf8(in, end, out) : convert_iconv(d, in, end, out);
+    return d->charset->how == HOW_UTF8 ? convert_utf8(d, in, end, out) : convert_iconv(d, in, end, out);
 }
 
 /* ---- the stream ---- */
@@ -304,7 +325,7 @@ bool charset_feed(struct charset_decoder *d, struct span in, struct buf *out)
                 return false;
             continue;
         }
-        if (!convert_utf8(&in, false, out))
+        if (!convert_utf8(d, &in, false, out))
             return false;
         hold(d, in);
         in.n = 0;
@@ -375,6 +396,11 @@ static bool open_converter(struct charset_decoder *d, struct charset_pool *pool)
     d->converter = pool->open[place];
     (void)iconv(d->converter, NULL, NULL, NULL, NULL); /* to its initial state */
     return true;
+}
+
+bool charset_is_utf7(const struct charset_decoder *d)
+{
+    return d->charset->converter && span_eq(span_of(d->charset->converter), SPAN_LIT("UTF-7"));
 }
 
 bool charset_begin(struct charset_decoder *d, struct charset_pool *pool, struct span name)

@@ -11,7 +11,7 @@
 #include <iconv.h>
 #include <stdint.h>
 
-#define CHARSETS_MAX 64 /* rows of the table in charset.c, at most */
+#define CHARSETS_MAX 128 /* rows of the table in charset.c, at most */
 
 /* The C library's converters, opened on first use and kept for the next: a message with a thousand encoded
  * words opens each once. One decoder at a time may use a pool. */
@@ -26,10 +26,11 @@ struct charset_decoder { /* set by charset_begin; private */
     iconv_t converter;
     char held[16]; /* the start of a character that is not whole yet */
     size_t held_n;
-    unsigned errors;
+    unsigned errors; /* what was no character */
 };
 
-/* An empty name is US-ASCII, which is read as UTF-8. false: the name is not known (or not wanted: UTF-7), and
+bool charset_is_utf7(const struct charset_decoder *d);
+/* An empty name is US-ASCII, which is read as UTF-8. false: the name is not known and
  * windows-1252 is read. */
 bool charset_begin(struct charset_decoder *d, struct charset_pool *pool, struct span name);
 /* Append UTF-8 to `out`. false: no memory. */

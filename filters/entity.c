@@ -49,6 +49,7 @@ void entity_destroy(struct entity **e)
         return;
     buf_free(&(*e)->boundaries.bytes);
     buf_free(&(*e)->filenames.bytes);
+    buf_free(&(*e)->charsets.bytes);
     free(*e);
     *e = NULL;
 }
@@ -96,15 +97,19 @@ static bool take_boundary(struct entity *e, struct span value)
 
 static bool take_charset(struct entity *e, struct span value)
 {
-    if (e->charset_n == 0)
-        e->charset_n = copy_lower(e->charset, sizeof(e->charset), value);
-    return true;
+    char lower[ENTITY_CHARSET_MAX];
+    return readings_add(&e->charsets, (struct span){lower, copy_lower(lower, sizeof(lower), value)});
 }
 
 static bool is_type(struct span s)
 {
     size_t slash = span_find(s, '/');
     return slash > 0 && slash + 1 < s.n && s.n <= ENTITY_TYPE_MAX;
+}
+
+static bool is_html(struct span type)
+{
+    return span_ieq(type, SPAN_LIT("text/html")) || span_ieq(type, SPAN_LIT("application/xhtml+xml"));
 }
 
 static bool content_type(struct entity *e, const struct parameters *p, struct charset_pool *pool,
@@ -119,6 +124,9 @@ static bool content_type(struct entity *e, const struct parameters *p, struct ch
         e->type_n = copy_lower(e->type, sizeof(e->type), type);
     e->declares = e->type_n > 0;
     e->type_disputed = e->type_disputed || (e->has_type && e->says_multipart != multipart);
+    bool html = is_html(type);
+    e->html_disputed = e->html_disputed || (e->has_type && e->says_html != html);
+    e->says_html = e->says_html || html;
     e->has_type = true;
     e->says_multipart = e->says_multipart || multipart;
     e->says_text = e->says_text || span_istarts(type, SPAN_LIT("text/")) || !is_type(type);
@@ -157,8 +165,9 @@ static bool content_encoding(struct entity *e, const struct parameters *p, struc
     enum transfer_kind kind = i < COUNT_OF(encodings) ? encodings[i].kind : TRANSFER_IDENTITY;
     if (e->has_encoding || i == COUNT_OF(encodings))
         *flags_r |= MESSAGE_ODD_ENCODING;
-    if (e->has_encoding && kind != e->transfer)
-        *flags_r |= MESSAGE_AMBIGUOUS;
+    e->encodings |= 1u << kind;
+    if (e->encodings & (e->encodings - 1))
+        *flags_r |= MESSAGE_DUP_ENCODING;
     e->has_encoding = true;
     if (e->transfer == TRANSFER_IDENTITY)
         e->transfer = kind;
@@ -210,8 +219,7 @@ static bool is_message(const struct entity *e)
 
 bool entity_is_html(const struct entity *e)
 {
-    return span_eq(entity_type(e), SPAN_LIT("text/html")) ||
-           span_eq(entity_type(e), SPAN_LIT("application/xhtml+xml"));
+    return is_html(entity_type(e));
 }
 
 unsigned entity_claims(const struct entity *e)
@@ -236,7 +244,7 @@ static enum entity_kind kind_of(const struct entity *e, uint64_t *flags_r)
     }
     if (is_message(e) && e->transfer == TRANSFER_IDENTITY)
         return ENTITY_MESSAGE;
-    if (e->says_text || entity_is_html(e) || span_istarts(type, SPAN_LIT("text/")) ||
+    if (e->says_text || e->says_html || span_istarts(type, SPAN_LIT("text/")) ||
         span_istarts(type, SPAN_LIT("message/")) || span_istarts(type, SPAN_LIT("multipart/")))
         return ENTITY_TEXT;
     return ENTITY_OPAQUE;
@@ -248,6 +256,11 @@ void entity_settle(struct entity *e, bool nest, uint64_t *flags_r)
     if (e->boundaries.more || e->filenames.more)
         *flags_r |= MESSAGE_FIELD_LIMIT;
     e->kind = kind_of(e, flags_r);
+    if (e->charsets.n > 1)
+        *flags_r |= MESSAGE_DUP_CHARSET;
+    if (e->charsets.more ||
+        (e->encodings & (e->encodings - 1) && e->kind != ENTITY_TEXT && e->kind != ENTITY_OPAQUE))
+        *flags_r |= MESSAGE_AMBIGUOUS;
     if (nest || (e->kind != ENTITY_MULTIPART && e->kind != ENTITY_MESSAGE))
         return;
     *flags_r |= MESSAGE_DEPTH_LIMIT;

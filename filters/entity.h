@@ -39,16 +39,16 @@ struct entity {
     enum transfer_kind transfer;
     char type[ENTITY_TYPE_MAX];
     size_t type_n;
-    char charset[ENTITY_CHARSET_MAX];
-    size_t charset_n;
     char disposition[ENTITY_DISPOSITION_MAX];
     size_t disposition_n;
-    struct readings boundaries, filenames;
+    struct readings boundaries, filenames, charsets;
+    unsigned encodings;   /* a bit for each transfer_kind that was named */
     struct span detected; /* a constant; empty: nothing known */
     uint64_t told;        /* its flags that were told */
     bool has_type, has_encoding;
     bool declares; /* `type` is what the field says, not a default */
-    bool says_text, says_multipart;
+    bool says_text, says_multipart, says_html;
+    bool html_disputed; /* of two types one was HTML */
     bool type_disputed; /* of two types one was a multipart */
     bool closed;        /* the closing boundary came */
 };
@@ -81,7 +81,7 @@ static inline struct span entity_disposition(const struct entity *e)
 }
 static inline struct span entity_charset(const struct entity *e)
 {
-    return (struct span){e->charset, e->charset_n};
+    return reading(&e->charsets, 0);
 }
 
 #endif

@@ -12,6 +12,7 @@
  * the transaction. */
 #include "filters/message.h"
 
+#include "filters/again.h"
 #include "filters/body.h"
 #include "filters/entity.h"
 #include "filters/header.h"
@@ -47,6 +48,7 @@ struct message {
     bool in_multipart;    /* boundaries are looked for */
     struct span eol_held; /* a constant; empty: none */
     struct body body;
+    struct again again; /* what is read in more than one way */
 };
 
 static const struct span crlf = {"\r\n", 2}, lf = {"\n", 1}, cr = {"\r", 1};
@@ -103,15 +105,25 @@ static bool close_text(struct message *m)
     bool good = body_close(&m->body);
     if (m->out.part.index == m->top->index && m->out.part.detected.n)
         m->top->detected = m->out.part.detected;
+    if (good && (m->again.n || m->again.cut)) {
+        struct message_part part = part_of(m->top, 0);
+        good = again_read(&m->again, &m->body, &m->out, &part);
+        m->again = (struct again){0};
+    }
     tell_flags_of(m, m->top);
     return good;
 }
 
+static bool put_text(struct message *m, struct span s)
+{
+    return again_keep(&m->again, s, m->out.limits.reading_bytes) && body_put(&m->body, s);
+}
+
 static bool body_text(struct message *m, struct span s)
 {
-    bool good = body_put(&m->body, m->eol_held);
+    bool good = put_text(m, m->eol_held);
     m->eol_held = SPAN_NONE;
-    return good && body_put(&m->body, s);
+    return good && put_text(m, s);
 }
 
 static bool body_eol(struct message *m, struct span eol)
@@ -119,7 +131,7 @@ static bool body_eol(struct message *m, struct span eol)
     if (!body_text(m, SPAN_NONE))
         return false;
     if (!m->in_multipart)
-        return body_put(&m->body, eol);
+        return put_text(m, eol);
     m->eol_held = eol;
     return true;
 }
@@ -162,6 +174,24 @@ static void give_part(struct message *m)
     tell_flags_of(m, m->top);
 }
 
+/* A boundary that ends both is read as one of the outer or of the inner. */
+static void note_collision(struct message *m, const struct entity *e)
+{
+    for (const struct entity *outer = e->parent; outer; outer = outer->parent)
+        for (size_t i = 0; i < e->boundaries.n * outer->boundaries.n; i++)
+            if (span_eq(reading(&e->boundaries, i % e->boundaries.n),
+                        reading(&outer->boundaries, i / e->boundaries.n)))
+                m->out.raised |= MESSAGE_BOUNDARY_COLLISION;
+}
+
+static bool has_eight_bits(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0x80)
+            return true;
+    return false;
+}
+
 /* The header section of the entity on top is over: what is its body? */
 static bool begin_body(struct message *m)
 {
@@ -176,17 +206,15 @@ static bool begin_body(struct message *m)
         return push(m);
     case ENTITY_MULTIPART:
         m->in_multipart = true;
+        note_collision(m, e);
         return open_text(m, &around_parts);
     case ENTITY_TEXT:
     case ENTITY_OPAQUE:
         break;
     }
-    return open_text(m, &(struct body_reading){.transfer = e->transfer,
-                                               .charset = entity_charset(e),
-                                               .text = e->kind == ENTITY_TEXT,
-                                               .html = entity_is_html(e),
-                                               .file = true,
-                                               .claims = entity_claims(e)});
+    const struct body_reading first = again_first(e);
+    again_begin(&m->again, e);
+    return open_text(m, &first);
 }
 
 /* Whatever is open inside of the entity on top comes to its end. */
@@ -248,6 +276,8 @@ static bool on_field(void *ctx, struct span name, struct span value, struct span
     bool good = words_unfold(value, &unfolded);
 
     value = span_trim(buf_span(&unfolded));
+    if (has_eight_bits(value))
+        m->out.raised |= MESSAGE_EIGHT_BIT_HEADER;
     good = good && entity_field(m->top, name, value, &m->out.pool, &m->out.raised) &&
            decode_field(m, name, value, raw);
     buf_free(&unfolded);
@@ -494,6 +524,8 @@ static struct message_limits with_defaults(struct message_limits l)
         l.urls = 10000;
     if (l.url_bytes == 0)
         l.url_bytes = 2048;
+    if (l.reading_bytes == 0)
+        l.reading_bytes = 1u << 20;
     if (l.archive_bytes == 0)
         l.archive_bytes = 4u << 20;
     if (l.members == 0)
@@ -530,6 +562,7 @@ void message_destroy(struct message **m)
     header_free(&(*m)->header);
     buf_free(&(*m)->due);
     body_free(&(*m)->body);
+    buf_free(&(*m)->again.kept);
     charset_pool_free(&(*m)->out.pool);
     free(*m);
     *m = NULL;

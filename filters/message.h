@@ -20,6 +20,7 @@ struct message_limits {   /* 0 takes the default */
     uint32_t parts;       /* 1000 */
     uint32_t urls;        /* 10000 */
     size_t url_bytes;     /* of one: 2048; the rest is cut */
+    size_t reading_bytes; /* of a part that can be read in several ways: 1 MiB; more is ambiguous */
     size_t archive_bytes; /* of an archive, kept, and unpacked of it: 4 MiB; the rest is not looked at */
     uint32_t members;     /* names in one archive: 1000 */
     size_t member_bytes;  /* of one name: 1024 */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum transfer_kind { TRANSFER_IDENTITY, TRANSFER_BASE64, TRANSFER_QP };
+#define TRANSFERS 3 /* how many */
 
 #define TRANSFER_MORE 3 /* the output is at most so much longer than the input of one call */
 

@@ -119,7 +119,7 @@ static void limits_of_the_header_section(void **state)
     READS_WITH(&short_field, "A: 123456\r\n\r\n", "F A=1234\nH\nP 0 0 text/plain \"\"\n",
                MESSAGE_FIELD_LIMIT);
     READS_WITH(&short_field, "A: abc\xc3\xa4z\r\n\r\n", "F A=abc\nH\nP 0 0 text/plain \"\"\n",
-               MESSAGE_FIELD_LIMIT);
+               MESSAGE_FIELD_LIMIT | MESSAGE_EIGHT_BIT_HEADER);
 }
 
 /* ---- encoded words ---- */
@@ -155,7 +155,8 @@ static void broken_words_stand_for_themselves(void **state)
     READS("S: =?utf-8?b?!w6Q?=\r\n\r\n", "F S=\xc3\xa4\nH\nP 0 0 text/plain \"\"\n", MESSAGE_BAD_BASE64);
     READS("S: =?utf-8?q?=4?=\r\n\r\n", "F S==4\nH\nP 0 0 text/plain \"\"\n", MESSAGE_BAD_QP);
     READS("S: =?utf-8?q?=FF?=\r\n\r\n", "F S=\xef\xbf\xbd\nH\nP 0 0 text/plain \"\"\n", 0);
-    READS("S: \xff\xc3\xa4\r\n\r\n", "F S=\xef\xbf\xbd\xc3\xa4\nH\nP 0 0 text/plain \"\"\n", 0);
+    READS("S: \xff\xc3\xa4\r\n\r\n", "F S=\xef\xbf\xbd\xc3\xa4\nH\nP 0 0 text/plain \"\"\n",
+          MESSAGE_EIGHT_BIT_HEADER);
     READS("S: =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?=\r\n\r\n", "F S==?utf-8?q?x?=\nH\nP 0 0 text/plain \"\"\n",
           0);
 }
@@ -203,8 +204,8 @@ static void other_encodings(void **state)
     TEXT_OF("x-uuencode", "utf-8", "abc", "abc", MESSAGE_ODD_ENCODING);
     READS("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj",
           "F Content-Transfer-Encoding=7bit\nF Content-Transfer-Encoding=base64\nH\nP 0 0 text/plain \"\"\n"
-          "T 0 \"abc\"\n",
-          MESSAGE_ODD_ENCODING | MESSAGE_AMBIGUOUS);
+          "T 0 \"abc\"\nP 0 0 text/plain \"\"\nT 0 \"YWJj\"\n",
+          MESSAGE_ODD_ENCODING | MESSAGE_DUP_ENCODING);
     READS("Content-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj",
           "F Content-Transfer-Encoding=base64\nF Content-Transfer-Encoding=base64\nH\n"
           "P 0 0 text/plain \"\"\nT 0 \"abc\"\n",
@@ -227,9 +228,9 @@ static void comments_in_fields(void **state)
 static void charsets(void **state)
 {
     (void)state;
-    TEXT_OF("8bit", "us-ascii", "a\xff", "a\xef\xbf\xbd", 0);
+    TEXT_OF("8bit", "us-ascii", "a\xff", "a\xef\xbf\xbd", MESSAGE_BAD_CHARSET);
     TEXT_OF("8bit", "utf-8", "\xc3(\xe2\x82\xac\xf0\x9f\x98\x80\xe2\x82",
-            "\xef\xbf\xbd(\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbf\xbd\xef\xbf\xbd", 0);
+            "\xef\xbf\xbd(\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbf\xbd\xef\xbf\xbd", MESSAGE_BAD_CHARSET);
     TEXT_OF("8bit", "ISO-8859-1", "\xe4\x80", "\xc3\xa4\xe2\x82\xac", 0);
     TEXT_OF("8bit", "windows-1252", "\x80\x9d", "\xe2\x82\xac\xc2\x9d", 0);
     TEXT_OF("8bit", "iso-8859-15", "\xa4\xe4", "\xe2\x82\xac\xc3\xa4", 0);
@@ -237,11 +238,11 @@ static void charsets(void **state)
     TEXT_OF("8bit", "Shift_JIS", "\x93\xfa\x96\x7b", "\xe6\x97\xa5\xe6\x9c\xac", 0);
     TEXT_OF("7bit", "iso-2022-jp", "\x1b$BF|K\\\x1b(B.", "\xe6\x97\xa5\xe6\x9c\xac.", 0);
     TEXT_OF("8bit", "gb2312", "\xc4\xe3", "\xe4\xbd\xa0", 0);
-    TEXT_OF("8bit", "euc-kr", "\xb0\xa1\xff-", "\xea\xb0\x80\xef\xbf\xbd-", 0);
+    TEXT_OF("8bit", "euc-kr", "\xb0\xa1\xff-", "\xea\xb0\x80\xef\xbf\xbd-", MESSAGE_BAD_CHARSET);
     TEXT_OF("8bit", "windows-1258", "a\xcc", "\xc3\xa0", 0);
     TEXT_OF("base64", "utf-16le", "YQDkAA==", "a\xc3\xa4", 0);
-    TEXT_OF("base64", "utf-16be", "AGEA", "a\xef\xbf\xbd", 0);
-    TEXT_OF("7bit", "utf-7", "1 +AHcAYQBsAGwAZQB0-!", "1 wallet!", 0);
+    TEXT_OF("base64", "utf-16be", "AGEA", "a\xef\xbf\xbd", MESSAGE_BAD_CHARSET);
+    TEXT_OF("7bit", "utf-7", "1 +AHcAYQBsAGwAZQB0-!", "1 wallet!", MESSAGE_UTF_7);
     TEXT_OF("base64", "utf-32le", "YQAAAOQAAAA=", "a\xc3\xa4", 0);
     TEXT_OF("8bit", "klingon", "\x80", "\xe2\x82\xac", MESSAGE_CHARSET_UNKNOWN);
 }
@@ -267,6 +268,32 @@ static void a_wrong_charset_is_given_up(void **state)
         assert_int_equal(count, 1000);
         buf_free(&t.out);
     }
+}
+
+/* Programs choose differently: each choice is a part of its own, with the same index. */
+static void each_reading_is_read(void **state)
+{
+    static const struct message_limits little = {.reading_bytes = 2};
+    (void)state;
+    READS("Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\na<b>c",
+          "F Content-Type=text/plain\nF Content-Type=text/html\nH\nP 0 0 text/plain \"\"\nT 0 \"a<b>c\"\n"
+          "P 0 0 text/html \"\"\nT 0 \"ac\"\n",
+          MESSAGE_DUP_CONTENT_TYPE);
+    READS("Content-Type: text/plain; charset=utf-8; charset=koi8-r\r\n\r\n\xd0\xbf",
+          "F Content-Type=text/plain; charset=utf-8; charset=koi8-r\nH\nP 0 0 text/plain \"\"\n"
+          "T 0 \"\xd0\xbf\"\nP 0 0 text/plain \"\"\nT 0 \"\xd0\xbf\xc2\xa9\"\n",
+          MESSAGE_DUP_CHARSET);
+    READS_WITH(&little, "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nabc",
+               "F Content-Type=text/plain\nF Content-Type=text/html\nH\nP 0 0 text/plain \"\"\nT 0 \"abc\"\n"
+               "P 0 0 text/html \"\"\nT 0 \"ab\"\n",
+               MESSAGE_DUP_CONTENT_TYPE | MESSAGE_AMBIGUOUS);
+    READS("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/mixed; "
+          "boundary=b\r\n"
+          "\r\n--b\r\n\r\nx\r\n--b--\r\n--b--",
+          "F Content-Type=multipart/mixed; boundary=b\nH\nP 0 0 multipart/mixed \"\"\nP 1 1 multipart/mixed "
+          "\"\"\n"
+          "P 2 2 text/plain \"\"\nT 2 \"x\"\n",
+          MESSAGE_BOUNDARY_COLLISION | MESSAGE_NO_CLOSING_BOUNDARY);
 }
 
 /* ---- structure ---- */
@@ -582,6 +609,7 @@ int main(void)
         cmocka_unit_test(comments_in_fields),
         cmocka_unit_test(charsets),
         cmocka_unit_test(a_wrong_charset_is_given_up),
+        cmocka_unit_test(each_reading_is_read),
         cmocka_unit_test(parts),
         cmocka_unit_test(parts_without_an_empty_line),
         cmocka_unit_test(nested_entities),
