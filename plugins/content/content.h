@@ -3,6 +3,7 @@
 #ifndef CONTENT_CONTENT_H
 #define CONTENT_CONTENT_H
 
+#include "finder.h"
 #include "match.h"
 #include "rules.h"
 
@@ -21,6 +22,8 @@ struct content {
     struct rule_set rules;
     struct matcher *matcher;
     size_t max_text;
+    uint64_t rule_time_us; /* of the processor, for one rule in one message */
+    enum finder_engine engine;
     enum on_match_error on_match_error;
     struct threshold reject, defer;
     bool skip_dkim; /* signed messages keep their header section as it is */

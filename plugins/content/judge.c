@@ -38,6 +38,8 @@ void judge_end(struct judge *j)
 {
     free(j->marks);
     free(j->names);
+    free(j->spent);
+    j->spent = NULL;
     j->marks = j->names = NULL;
     j->carried = 0;
     edits_end(&j->edits);
@@ -85,10 +87,12 @@ static void trace(const struct judge *j, const struct rule *rule, const struct s
 {
     const struct content *c = j->content;
     struct postern_span matched = {0};
+    struct budget budget = {.left_ns = c->rule_time_us * 1000};
     size_t from, to;
     if (!c->host->trace)
         return;
-    if (s && rule->test == TEST_PATTERN && !rule->negated && matcher_try(c->matcher, rule->pattern, s) > 0) {
+    if (s && rule->test == TEST_PATTERN && !rule->negated &&
+        matcher_try(c->matcher, rule->pattern, s, &budget) > 0) {
         matcher_last(c->matcher, &from, &to);
         matched = (struct postern_span){s->p + from, to - from};
     } else if (s && rule->test != TEST_PATTERN) {
@@ -171,7 +175,9 @@ void judge_try(struct judge *j, struct postern_tx *tx, const struct rule_list *l
     struct scanner *sc = list->scanner;
     if (!sc || f->cause != FOUND_NOTHING)
         return;
-    scanner_run(sc, j->content->matcher, s, j->marks);
+    const struct content *c = j->content;
+    struct scan_call call = {c->matcher, j->marks, c->rule_time_us * 1000, &j->spent, c->rules.count};
+    scanner_run(sc, &call, s);
     if (s->last && (j->carried & 1u << list->scope)) {
         scanner_recall(sc, j->marks);
         j->carried &= ~(1u << list->scope);

@@ -17,6 +17,7 @@ struct judge {
     const struct content *content;
     uint8_t *marks;      /* of the transaction, marks.h; NULL: there is none */
     uint8_t *names;      /* of the transaction, a bit for each name of rules: one of them hit */
+    uint32_t *spent;     /* of the transaction: microseconds that each rule took; NULL: none was slow */
     uint32_t carried;    /* a bit for each scope: some marks are of earlier windows of a text still coming */
     struct edits edits;  /* of the transaction */
     char score_text[96]; /* the last score verdict's text: a verdict borrows it */

@@ -15,23 +15,36 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "literal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* \C could split a character. An offset limit is what lets a long text be tried window by window. */
 #define PATTERN_ALWAYS (PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT)
 
-enum { JIT_STACK_START = 32 * 1024, PATTERN_NO_MEMORY = PCRE2_ERROR_NOMEMORY };
+enum {
+    JIT_STACK_START = 32 * 1024,
+    PATTERN_NO_MEMORY = PCRE2_ERROR_NOMEMORY,
+    FAST_LIMIT = 1000, /* steps back from one place; a slice that needs more is tried again in small ones */
+    FAST_SLICE = 4096, /* places where a match may begin */
+    SLOW_SLICE = 16,
+    UNMEASURED = 256 /* so few places cost less than asking for the time */
+};
 
 struct pattern {
     pcre2_code *code;
+    bool anchored; /* a match can begin at the subject's `from` only */
+    struct literals literals;
 };
 
 struct matcher {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *jit_stack; /* NULL where PCRE2 has no JIT */
+    uint32_t match_limit;
 };
 
 static const struct {
@@ -94,6 +107,11 @@ struct pattern *pattern_compile(const char *p, size_t n, uint32_t options, bool 
     }
     if (looks_too_far_back(made->code, error_r))
         goto fail;
+    uint32_t all = 0;
+    made->anchored =
+        pcre2_pattern_info(made->code, PCRE2_INFO_ALLOPTIONS, &all) == 0 && (all & PCRE2_ANCHORED);
+    if (!(options & PCRE2_ANCHORED)) /* that one depends on where it is tried */
+        literals_of(p, n, options & PCRE2_CASELESS, options & PCRE2_EXTENDED, utf, &made->literals);
     /* Where there is no JIT, or the system forbids it memory, PCRE2 interprets: slower, same results. */
     (void)pcre2_jit_compile(made->code, PCRE2_JIT_COMPLETE);
     return made;
@@ -109,6 +127,11 @@ void pattern_destroy(struct pattern **p)
     pcre2_code_free((*p)->code);
     free(*p);
     *p = NULL;
+}
+
+const struct literals *pattern_literals(const struct pattern *p)
+{
+    return &p->literals;
 }
 
 struct subject subject_whole(const char *p, size_t n)
@@ -135,7 +158,7 @@ struct matcher *matcher_create(const struct matcher_limits *limits)
     m->context = pcre2_match_context_create(NULL);
     if (!m->data || !m->context)
         goto fail;
-    (void)pcre2_set_match_limit(m->context, limits->match_limit);
+    m->match_limit = limits->match_limit;
     (void)pcre2_set_depth_limit(m->context, limits->match_limit);
     (void)pcre2_set_heap_limit(m->context, (uint32_t)(limits->heap / 1024));
     if (matcher_has_jit()) {
@@ -162,8 +185,9 @@ void matcher_destroy(struct matcher **m)
     *m = NULL;
 }
 
-int matcher_try(struct matcher *m, const struct pattern *p, const struct subject *s)
+static int try_once(struct matcher *m, const struct pattern *p, const struct subject *s, uint32_t limit)
 {
+    (void)pcre2_set_match_limit(m->context, limit);
     (void)pcre2_set_offset_limit(m->context, s->to);
     int rc = pcre2_match(p->code, (PCRE2_SPTR)s->p, s->n, s->from, s->last ? 0 : PCRE2_NOTEOL, m->data,
                          m->context);
@@ -172,8 +196,54 @@ int matcher_try(struct matcher *m, const struct pattern *p, const struct subject
     return rc >= 0 ? 1 : rc; /* 0 says that there were more groups than pairs to store them: still a match */
 }
 
+static uint64_t processor_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* PCRE2's limit counts anew at each place where a match may begin, so it does not bound a long text. Time
+ * does: places are tried in slices, and what these took is taken from the budget. */
+static int try_slices(struct matcher *m, const struct pattern *p, const struct subject *s, uint32_t limit,
+                      struct budget *budget)
+{
+    size_t width = limit == m->match_limit ? SLOW_SLICE : FAST_SLICE;
+    bool measured = width == SLOW_SLICE || s->to - s->from > UNMEASURED;
+    uint64_t began = measured ? processor_ns() : 0;
+    struct subject slice = *s;
+    int rc = 0;
+    for (;;) {
+        bool over = s->to - slice.from < width;
+        slice.to = over ? s->to : slice.from + width - 1;
+        rc = try_once(m, p, &slice, limit);
+        uint64_t now = measured ? processor_ns() : 0, took = now - began;
+        began = now;
+        if (rc == PCRE2_ERROR_MATCHLIMIT && limit < m->match_limit)
+            rc = try_slices(m, p, &slice, m->match_limit, budget);
+        else
+            budget->left_ns -= took < budget->left_ns ? took : budget->left_ns;
+        if (rc != 0 || over)
+            return rc;
+        if (budget->left_ns == 0)
+            return MATCH_TOO_LONG;
+        slice.from = slice.to + 1;
+    }
+}
+
+int matcher_try(struct matcher *m, const struct pattern *p, const struct subject *s, struct budget *budget)
+{
+    if (p->anchored)
+        return try_once(m, p, s, m->match_limit);
+    return try_slices(m, p, s, m->match_limit < FAST_LIMIT ? m->match_limit : FAST_LIMIT, budget);
+}
+
 void matcher_error(int code, char *text_r, size_t size)
 {
+    if (code == MATCH_TOO_LONG) {
+        (void)snprintf(text_r, size, "its time for one message is over (rule-limit)");
+        return;
+    }
     if (pcre2_get_error_message(code, (PCRE2_UCHAR *)text_r, size) == PCRE2_ERROR_BADDATA)
         (void)snprintf(text_r, size, "PCRE2 error %d", code);
 }

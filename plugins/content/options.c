@@ -63,6 +63,17 @@ const struct postern_option content_options[] = {
      .values = "tempfail|skip|reject",
      .help =
          "What it means when a match reaches a limit: refuse for now, pass over the rule, refuse for good."},
+    {.name = "rule_time",
+     .type = POSTERN_DURATION,
+     .fallback = "20ms",
+     .min = 1000,
+     .max = 10e6,
+     .help = "Processor time that one rule may take of one message; more is an error of matching."},
+    {.name = "engine",
+     .type = POSTERN_ENUM,
+     .fallback = "auto",
+     .values = "auto|vectorscan|automaton|none",
+     .help = "What finds the rules that may match, before PCRE2 tries them; none: PCRE2 tries every rule."},
     {.name = "skip_dkim",
      .type = POSTERN_BOOL,
      .fallback = "no",
@@ -157,7 +168,13 @@ static int finish_rules(struct content *c, const struct postern_node *rules)
 {
     if (rules_finish(&c->rules, c->host, c->self) < 0)
         return -1;
-    if (scanners_make(&c->rules) == 0)
+    if (c->engine == ENGINE_VECTORSCAN && !finder_has_vectorscan()) {
+        c->host->config_error(
+            c->self, rules, 0,
+            "engine: vectorscan is not built in, or this processor cannot run it; write auto");
+        return -1;
+    }
+    if (scanners_make(&c->rules, c->engine) == 0)
         return 0;
     c->host->config_error(c->self, rules, 0, "out of memory");
     return -1;
@@ -214,6 +231,8 @@ int options_read(struct content *c, const struct postern_node *block)
 {
     c->max_text = (size_t)number(block, "max_text", INT64_C(1024) * 1024);
     c->on_match_error = (enum on_match_error)number(block, "on_match_error", ON_ERROR_TEMPFAIL);
+    c->rule_time_us = (uint64_t)number(block, "rule_time", 20000);
+    c->engine = (enum finder_engine)number(block, "engine", ENGINE_AUTO);
     c->skip_dkim = number(block, "skip_dkim", 0) != 0;
     int score = read_score(c, find(block, "score"));
     int matcher = make_matcher(c, block);

@@ -18,7 +18,7 @@ LIBC = {
 LIBC_FOLDERS = ("sys/", "netinet/", "arpa/", "net/if", "linux/")
 LIBRARIES = {  # header prefix: library
     "ev.h": "libev", "openssl/": "OpenSSL", "ares": "c-ares", "yaml.h": "libyaml", "hiredis/": "hiredis",
-    "pcre2.h": "PCRE2", "cmocka.h": "cmocka",
+    "pcre2.h": "PCRE2", "hs.h": "Vectorscan", "cmocka.h": "cmocka",
     "archive": "libarchive",
 }
 # folder: (own roots that it may include, libraries that it may include)
@@ -33,7 +33,7 @@ RULES = {
     "filters": ({"base", "smtp", "filters", "postern"}, {"libarchive"}),
     "conf": ({"base", "conf", "postern"}, {"libyaml"}),
     "plugins/hello": ({"postern"}, set()),
-    "plugins/content": ({"postern"}, {"PCRE2", "OpenSSL"}),
+    "plugins/content": ({"postern"}, {"PCRE2", "OpenSSL", "Vectorscan"}),
     "plugins/ratelimit": ({"postern"}, {"hiredis"}),
 }
 HIREDIS_ALLOWED = {"hiredis/read.h", "hiredis/hiredis.h", "hiredis/sds.h", "hiredis/alloc.h"}

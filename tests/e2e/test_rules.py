@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The language of the content filter's rules through the daemon: names, expressions, `if`, lists, every scope."""
+import time
 import unittest
 
 from tests.e2e.test_content import PLAIN, attachment, content_filter, encoded, multipart, text
@@ -116,6 +117,34 @@ class Language(Case):
         self.assertEqual(c.message(content=signed).code, 250)
         self.assertEqual(self.only_message(sink).content, signed.encode())
         self.assertTrue(any("skip_dkim" in line and "test.rules:2" in line for line in p.log_lines()))
+
+    def answered(self, canary):
+        """How long MAIL took; the transaction is a whole one."""
+        began = time.monotonic()
+        canary.say("MAIL FROM:<a@x.test>", 250)
+        took = time.monotonic() - began
+        canary.say("RCPT TO:<b@x.test>", 250)
+        canary.say("DATA", 354)
+        canary.say("Subject: x\r\n\r\nx\r\n.", 250)
+        return took
+
+    def test_a_slow_rule_stops_nobody_else(self):
+        """10 MiB that a pattern goes mad on; a second client is answered within 100 ms all the while."""
+        rules = "[text]\n" + "".join(f"/x+x+[{n}yz]/ REJECT 5.7.1 slow\n" for n in range(3))
+        p = self.gate(self.sink(), rules, on_match_error="skip")
+        slow, canary = self.ready_client(p, timeout=60), self.ready_client(p)
+        slow.envelope()
+        slow.say("DATA", 354)
+        piece, worst = ("x" * 300 + "\r\n") * 2170, 0.0
+        for n in range(16):
+            slow.send(piece)
+            worst = max(worst, self.answered(canary))
+        slow.send(".\r\n")
+        for n in range(5):
+            worst = max(worst, self.answered(canary))
+        self.assertEqual(slow.reply().code, 250)
+        self.assertTrue(any("rule-limit" in entry for entry in p.log_lines()))
+        self.assertLess(worst, 0.1)
 
 
 if __name__ == "__main__":

@@ -167,8 +167,9 @@ static inline uint64_t fake_message_bytes(const struct postern_tx *tx)
 static inline void fake_add_score(struct postern_tx *tx, struct postern_span name, double points)
 {
     size_t n = strlen(tx->scores);
-    (void)snprintf(tx->scores + n, sizeof tx->scores - n, "%.*s=%g;", (int)name.n, name.p, points);
     tx->score += points;
+    if (n + 1 < sizeof tx->scores)
+        (void)snprintf(tx->scores + n, sizeof tx->scores - n, "%.*s=%g;", (int)name.n, name.p, points);
 }
 
 static inline double fake_score(const struct postern_tx *tx)
@@ -318,6 +319,8 @@ static inline int64_t fake_fallback(const struct postern_option *o)
         return number * 1024;
     if (strcmp(end, "MiB") == 0)
         return number * 1024 * 1024;
+    if (strcmp(end, "ms") == 0)
+        return number * 1000;
     assert_true(o->type != POSTERN_ENUM || strncmp(o->values, o->fallback, strlen(o->fallback)) == 0);
     return number;
 }
