@@ -168,6 +168,13 @@ static void *host_shared(void *self, const char *name, size_t bytes)
     return f->services->shared(f->services->ctx, full, bytes);
 }
 
+static void host_wants(void *self, unsigned wants)
+{
+    struct filter_instance *f = self;
+    if (f->configuring)
+        f->plugin.wants &= wants;
+}
+
 /* ---- timers and streams: absent in a process where no mail flows ---- */
 
 static struct postern_timer *host_timer_start(void *self, uint64_t after_us, void (*fire)(void *arg),
@@ -342,6 +349,7 @@ struct postern_host host_table(const struct filter_services *services)
         .rcpt_replace = host_rcpt_replace,
         .tag = host_tag,
         .tag_get = host_tag_get,
+        .wants = host_wants,
     };
     struct postern_host host = table;
     host.trace = services->hit ? host_trace : NULL;

@@ -430,6 +430,7 @@ static int configure(const struct postern_host *host, void *self, const struct p
         release(c);
         return -1;
     }
+    host->wants(self, edits_in(&c->rules) ? POSTERN_WANTS_EDITS : 0); /* else large messages may stream */
     if (!matcher_has_jit())
         host->log(self, POSTERN_LOG_INFO, "PCRE2's JIT compiler cannot be used here; matching is slower");
     *filter_r = c;

@@ -94,3 +94,22 @@ void edits_end(struct edits *e)
     free((void *)e->waiting);
     *e = (struct edits){0};
 }
+
+static bool edits_in_list(const struct rule_list *list)
+{
+    for (const struct rule *r = list->first; r; r = r->next)
+        if (r->action >= RULE_HEADER_ADD && r->action <= RULE_BCC)
+            return true;
+    return false;
+}
+
+bool edits_in(const struct rule_set *rules)
+{
+    for (size_t i = 0; i < SCOPES; i++)
+        if (edits_in_list(&rules->scopes[i]))
+            return true;
+    for (const struct rule_field *f = rules->fields; f; f = f->next)
+        if (edits_in_list(&f->rules))
+            return true;
+    return false;
+}

@@ -18,5 +18,6 @@ MUST_CHECK int edits_ask(struct edits *e, const struct content *c, struct poster
                          const struct rule *rule);
 void edits_header_over(struct edits *e, const struct content *c, struct postern_tx *tx);
 void edits_end(struct edits *e);
+bool edits_in(const struct rule_set *rules); /* some rule may change a message */
 
 #endif

@@ -111,6 +111,17 @@ class Held(Edits):
         self.assertEqual(sink.messages(), [])
         self.assertEqual(self.ready_client(p).message(content=CONTENT).code, 250)
 
+    def test_only_rules_that_change_something_hold(self):
+        """With no room at all a message can only stream."""
+        for rule, code in (("/large/ TAG size=large", 250), ("/large/ SUBJECT [large]", 452)):
+            with self.subTest(rule=rule):
+                sink = self.sink()
+                p = self.postern(sink, files={"r.rules": f"[header:Subject]\n{rule}\n"},
+                                 limits={"hold": "1KiB", "bodies_memory": "512KiB", "bodies_disk": "0"},
+                                 **with_filters("content", content={"plugin": "content", "rules": ["r.rules"]}))
+                self.assertEqual(self.ready_client(p).message(content=self.LARGE).code, code)
+                self.assertEqual(len(sink.messages()), 1 if code == 250 else 0)
+
     def test_binary_by_chunks(self):
         sink = self.sink(extensions=CHUNKING)
         p = self.gate(sink, {"replace": ["A: 2"], "copy": ["c@y.test"]})

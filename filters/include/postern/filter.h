@@ -287,14 +287,11 @@ struct postern_host {
     /* Edits: what the filter wants changed of this message, asked for between the MAIL hook and END's
      * verdict, and done when the message has passed all filters. 0, or -1 when it cannot be done or is too
      * late: then nothing has changed, and the log says why. Texts are checked at once and copied.
-     *
      * Only a filter that declares POSTERN_WANTS_EDITS may edit. Its messages are held until END, in a file
      * where they are large, and clients get 452 where there is no room for that; no message passes without
      * the edits that were asked for. In shadow mode a wish is checked, logged and not done.
-     *
      * A wish is about the message as the wishes before it left it, so one filter can remove what another
      * added; but hooks are shown the message, and rcpt() the recipients, as the client sent them.
-     *
      * A value may be folded (CRLF and a blank), has no other control characters but TAB, and is folded by the
      * host where it is long. It is ASCII unless the client said SMTPUTF8. Parts are not changed. */
     int (*header_add)(struct postern_tx *tx, struct postern_span name,
@@ -316,6 +313,8 @@ struct postern_host {
     /* A rule has hit, for who looks on (`postern explain`): its place, and the text that it was about, where
      * that is known. NULL where nobody looks on, as where mail flows: ask before doing any work for it. */
     void (*trace)(void *self, struct postern_span rule, struct postern_span matched);
+    /* Inside configure(): of what the descriptor wants, this instance needs only so much. */
+    void (*wants)(void *self, unsigned wants);
 };
 
 /* ---- what the plugin exports ---- */

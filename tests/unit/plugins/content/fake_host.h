@@ -177,6 +177,11 @@ static inline double fake_score(const struct postern_tx *tx)
     return tx->score;
 }
 
+static inline void fake_wants(void *self, unsigned wants)
+{
+    (void)self, (void)wants;
+}
+
 static inline void fake_count(void *self, const char *name, uint64_t add)
 {
     struct fake *f = self;
@@ -254,6 +259,7 @@ static inline struct fake *fake_new(void)
         .add_score = fake_add_score,
         .score = fake_score,
         .count = fake_count,
+        .wants = fake_wants,
         .header_add = fake_header_add,
         .header_replace = fake_header_replace,
         .header_remove = fake_header_remove,
