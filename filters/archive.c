@@ -15,6 +15,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#define LOOKS     8  /* at names, for each that may be told: most come two or three times */
 #define LEVELS    2  /* the archive and those inside */
 #define NAMES_MAX 64 /* a longer prefix of an inner archive's name is cut */
 
@@ -23,7 +24,7 @@ struct reading {
     archive_member member;
     void *ctx;
     uint64_t flags;
-    size_t told, unpacked;
+    size_t told, looked_at, unpacked;
     uint64_t *seen; /* hashes of the names at this level, limits->members of them */
     size_t seen_n;
     struct span prefix;
@@ -60,7 +61,7 @@ static void tell(struct reading *r, struct span name)
 
     if (name.n == 0 || r->stop)
         return;
-    if (r->told >= r->limits->members) {
+    if (r->told >= r->limits->members || r->looked_at++ >= LOOKS * r->limits->members) {
         r->flags |= MESSAGE_ARCHIVE_LIMIT;
         r->stop = true;
         return;
@@ -96,10 +97,13 @@ static void zip_names(struct reading *r, struct span s, const struct zip_header 
     enum { MARK = 4, ENCRYPTED = 1, METHODS = 99 };
 
     while (s.n > h->length && !r->stop) {
-        const char *hit = memmem(s.p, s.n, h->mark, MARK);
-        s = hit ? span_skip(s, (size_t)(hit - s.p)) : SPAN_NONE;
+        s = span_skip(s, span_find(s, h->mark[0]));
         if (s.n <= h->length)
             return;
+        if (!span_eq(span_head(s, MARK), (struct span){h->mark, MARK})) {
+            s = span_skip(s, 1);
+            continue;
+        }
         size_t n = le16(s.p + h->name);
         if (le16(s.p + h->method) <= METHODS && n > 0 && n <= s.n - h->length) {
             if (le16(s.p + h->flags) & ENCRYPTED)

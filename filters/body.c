@@ -127,6 +127,11 @@ bool body_open(struct body *b, struct sink *sink, const struct body_reading *how
 
 static bool put_decoded(struct body *b, struct span s)
 {
+    b->sink->decoded += s.n;
+    if (b->sink->decoded > b->sink->limits.decoded_bytes) {
+        b->sink->raised |= MESSAGE_DECODED_LIMIT;
+        return true;
+    }
     if (!parcel_put(&b->parcel, s))
         return false;
     if (!b->text_open)

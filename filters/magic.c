@@ -40,7 +40,7 @@ static bool fits(const struct magic *m, struct span head, struct span mark)
     if (!span_eq(span_head(span_skip(head, m->offset), m->n), (struct span){m->bytes, m->n}))
         return false;
     /* two letters are a program only where what follows is no text */
-    return m->kind != MAGIC_PROGRAM || m->n > 3 || span_find(span_head(head, 64), '\0') < 64;
+    return m->kind != MAGIC_PROGRAM || m->n > 3 || !head.p || span_find(span_head(head, 64), '\0') < 64;
 }
 
 const struct magic *magic_find(struct span head, struct span mark)

@@ -520,6 +520,8 @@ static struct message_limits with_defaults(struct message_limits l)
         l.depth = 20;
     if (l.parts == 0)
         l.parts = 1000;
+    if (l.decoded_bytes == 0)
+        l.decoded_bytes = 512u << 20;
     if (l.urls == 0)
         l.urls = 10000;
     if (l.url_bytes == 0)

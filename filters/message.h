@@ -13,17 +13,18 @@
 
 #include <stdint.h>
 
-struct message_limits {   /* 0 takes the default */
-    size_t header_bytes;  /* of one header section: 256 KiB */
-    size_t field_bytes;   /* of one field, decoded: three times header_bytes; the rest is cut and flagged */
-    uint32_t depth;       /* nested multiparts and messages: 20 */
-    uint32_t parts;       /* 1000 */
-    uint32_t urls;        /* 10000 */
-    size_t url_bytes;     /* of one: 2048; the rest is cut */
-    size_t reading_bytes; /* of a part that can be read in several ways: 1 MiB; more is ambiguous */
-    size_t archive_bytes; /* of an archive, kept, and unpacked of it: 4 MiB; the rest is not looked at */
-    uint32_t members;     /* names in one archive: 1000 */
-    size_t member_bytes;  /* of one name: 1024 */
+struct message_limits {     /* 0 takes the default */
+    size_t header_bytes;    /* of one header section: 256 KiB */
+    size_t field_bytes;     /* of one field, decoded: three times header_bytes; the rest is cut and flagged */
+    uint32_t depth;         /* nested multiparts and messages: 20 */
+    uint32_t parts;         /* 1000 */
+    uint64_t decoded_bytes; /* of all bodies in all readings: 512 MiB */
+    uint32_t urls;          /* 10000 */
+    size_t url_bytes;       /* of one: 2048; the rest is cut */
+    size_t reading_bytes;   /* of a part that can be read in several ways: 1 MiB; more is ambiguous */
+    size_t archive_bytes;   /* of an archive, kept, and unpacked of it: 4 MiB; the rest is not looked at */
+    uint32_t members;       /* names in one archive: 1000 */
+    size_t member_bytes;    /* of one name: 1024 */
 };
 
 /* What is not as it should be: flags.def has the list. A set of them is a uint64_t of MESSAGE_… */

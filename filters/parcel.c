@@ -39,7 +39,8 @@ static void take_head(struct parcel *p, struct span s)
         return;
     struct span mark = span_skip(s, p->n < MAGIC_ISO ? (size_t)(MAGIC_ISO - p->n) : 0);
     mark = span_head(mark, sizeof(p->mark) - p->mark_n);
-    memcpy(p->mark + p->mark_n, mark.p, mark.n);
+    if (mark.n)
+        memcpy(p->mark + p->mark_n, mark.p, mark.n);
     p->mark_n += mark.n;
 }
 

@@ -15,6 +15,7 @@ struct sink {
     struct charset_pool pool;
     struct message_part part; /* of which text comes */
     uint32_t parts, urls;     /* so far */
+    uint64_t decoded;         /* bytes of all bodies so far */
     uint64_t raised;          /* flags that were not told yet */
     bool no_memory;           /* where a reader could not say so */
 };

@@ -374,6 +374,10 @@ static void limits_of_the_structure(void **state)
         &flat,
         MULTIPART "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--b--",
         MULTIPART_READ "P 1 1 multipart/mixed \"\"\nT 1 \"--c\r\n\r\nx\r\n--c--\"\n", MESSAGE_DEPTH_LIMIT);
+    static const struct message_limits few_bytes = {.decoded_bytes = 3};
+    READS_WITH(&few_bytes, MULTIPART "--b\r\n\r\nabc\r\n--b\r\n\r\nd\r\n--b--",
+               MULTIPART_READ "P 1 1 text/plain \"\"\nT 1 \"abc\"\nP 2 1 text/plain \"\"\n",
+               MESSAGE_DECODED_LIMIT);
     READS_WITH(&two, MULTIPART "--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b--",
                MULTIPART_READ "P 1 1 text/plain \"\"\nT 1 \"1\"\nT 0 \"\r\n2\r\n--b--\"\n",
                MESSAGE_PART_LIMIT | MESSAGE_NO_CLOSING_BOUNDARY);
@@ -503,6 +507,8 @@ static void file_names(void **state)
 
 /* ---- bounds ---- */
 
+#define HTML "Content-Type: text/html\r\n\r\n"
+
 struct flood {
     const char *head, *unit;
     size_t times;
@@ -558,6 +564,23 @@ static void floods_cost_their_length(void **state)
         {"Content-Type: text/plain; name=", "\\%41", 1 << 16},
         {"Content-Type: text/plain", ";(", 1 << 18},
         {"Content-Type: text/plain;", "(a)", 1 << 18},
+        {HTML, "<", 1 << 19},
+        {HTML, "<a href='http://a/http://b'>", 1 << 12},
+        {HTML, "<i hidden>x", 1 << 15},
+        {HTML, "<p hidden><table>x", 1 << 15},
+        {HTML, "&ampampampampampampampampampamp", 1 << 14},
+        {HTML "<i style='", "/*", 1 << 18},
+        {HTML "<i style='", "url(", 1 << 18},
+        {HTML "<title>", "</titl", 1 << 17},
+        {HTML, "<!--", 1 << 18},
+        {"\r\n", "http://", 1 << 17},
+        {"\r\n", "www.", 1 << 17},
+        {"\r\n", "a\xe2\x80\x8b", 1 << 18},
+        {"\r\n", "begin 644 a\r\n#86)C\r\nend\r\n", 1 << 14},
+        {"Content-Type: a/b\r\n\r\n", "PK\3\4..\1\1\1.............\1\1\1\1\1\1\377\4", 1 << 17},
+        {"Content-Type: a/b\r\n\r\n", "PK\1\2..\1\1\1.............\1\1\1\1\1\1\377\4", 1 << 17},
+        {"Content-Type: text/plain\r\nContent-Type: text/html; charset=a; charset=b; charset=c\r\n\r\n",
+         "<a>b", 1 << 17},
     };
     for (size_t i = 0; i < COUNT_OF(floods); i++) {
         double once = run_flood(&floods[i], floods[i].times / 4),
