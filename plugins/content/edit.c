@@ -64,7 +64,7 @@ static int wait_for_header(struct edits *e, const struct rule *rule)
 {
     if (e->n == e->size) {
         size_t size = e->size ? e->size * 2 : 8;
-        const struct rule **waiting = realloc((void *)e->waiting, size * sizeof *waiting);
+        const struct rule **waiting = realloc((void *)e->waiting, size * sizeof(const struct rule *));
         if (!waiting)
             return -1;
         e->waiting = waiting;

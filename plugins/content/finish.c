@@ -96,6 +96,7 @@ static void visit(struct finish *f, struct node *node, unsigned depth) /* NOLINT
         node->late = node->late || (name && name->late);
     }
     if (rule->name != WORDS_NONE && node->late)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): reserve() made it */
         f->names[rule->name].late = true;
     node->visit = VISIT_DONE;
     f->order[f->order_n++] = node;
@@ -127,8 +128,8 @@ static bool reserve(struct finish *f)
     size_t metas = f->set->scopes[SCOPE_META].count;
     f->names = calloc(f->set->names.n + 1, sizeof *f->names);
     f->nodes = calloc(metas + 1, sizeof *f->nodes);
-    f->order = calloc(metas + 1, sizeof *f->order);
-    f->set->metas = calloc(metas + 1, sizeof *f->set->metas);
+    f->order = calloc(metas + 1, sizeof(const struct node *));
+    f->set->metas = calloc(metas + 1, sizeof(const struct rule *));
     return f->names && f->nodes && f->order && f->set->metas;
 }
 

@@ -222,9 +222,7 @@ static void parse_escape(struct parser *r, struct flags flags, struct piece *out
         one(r, flags, control + 1, 1, out);
     else if (c && strchr("bBAZzK", c))
         nothing(out);
-    else if (c && strchr("dDwWsShHvVR", c))
-        any_character(r, out);
-    else if (c == 'N' && peek(r, 0) != '{')
+    else if ((c && strchr("dDwWsShHvVR", c)) || (c == 'N' && peek(r, 0) != '{'))
         any_character(r, out);
     else if (c == 'p' || c == 'P') {
         skip_property(r);
@@ -233,15 +231,11 @@ static void parse_escape(struct parser *r, struct flags flags, struct piece *out
         for (int i = 0; i < 2 && peek(r, 0) >= '0' && peek(r, 0) <= '7'; i++)
             r->at++;
         any_character(r, out);
-    } else if (is_digit(c)) {
-        while (is_digit(peek(r, 0)))
+    } else if (is_digit(c) || c == 'X') {
+        while (c != 'X' && is_digit(peek(r, 0)))
             r->at++;
         anything(out, LITERAL_ANYWHERE);
-    } else if (c == 'X')
-        anything(out, LITERAL_ANYWHERE);
-    else if (!is_alnum(c) && c > ' ' && c <= '~')
-        one(r, flags, &c, 1, out);
-    else if (c == ' ')
+    } else if (!is_alnum(c) && c >= ' ' && c <= '~')
         one(r, flags, &c, 1, out);
     else
         r->failed = true;
@@ -296,7 +290,7 @@ static void parse_class(struct parser *r, struct flags flags, struct piece *out)
             r->at++;
             simple = more(r) && class_member(r, &to) && simple;
         }
-        for (int c = from; simple && c <= to; c++) {
+        for (int c = (unsigned char)from; simple && c <= (unsigned char)to; c++) {
             struct literal l = {.n = 1, .text = {lower((char)c)}};
             simple = set.n < CLASS_MAX && put(&set, &l);
         }

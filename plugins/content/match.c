@@ -31,6 +31,7 @@ enum {
     FAST_LIMIT = 1000, /* steps back from one place; a slice that needs more is tried again in small ones */
     FAST_SLICE = 4096, /* places where a match may begin */
     SLOW_SLICE = 16,
+    FAIR_NS = 20,    /* a place may cost as much and is not charged for: else long texts were errors */
     UNMEASURED = 256 /* so few places cost less than asking for the time */
 };
 
@@ -217,7 +218,8 @@ static int try_slices(struct matcher *m, const struct pattern *p, const struct s
         bool over = s->to - slice.from < width;
         slice.to = over ? s->to : slice.from + width - 1;
         rc = try_once(m, p, &slice, limit);
-        uint64_t now = measured ? processor_ns() : 0, took = now - began;
+        uint64_t now = measured ? processor_ns() : 0, fair = (slice.to - slice.from + 1) * FAIR_NS;
+        uint64_t took = now - began > fair ? now - began - fair : 0;
         began = now;
         if (rc == PCRE2_ERROR_MATCHLIMIT && limit < m->match_limit)
             rc = try_slices(m, p, &slice, m->match_limit, budget);

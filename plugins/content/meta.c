@@ -288,7 +288,7 @@ static double combine(enum meta_op op, double a, double b)
 
 bool meta_holds(const struct meta *m, const uint8_t *hits)
 {
-    double stack[STACK];
+    double stack[STACK] = {0};
     size_t n = 0;
     for (size_t i = 0; i < m->n; i++) {
         const struct meta_step *step = &m->steps[i];
@@ -296,13 +296,15 @@ bool meta_holds(const struct meta *m, const uint8_t *hits)
             stack[n++] = step->number;
         else if (step->op == META_NAME)
             stack[n++] = hits[step->name / 8] >> (step->name % 8) & 1;
+        else if (n == 0)
+            return false; /* the parser makes no such thing */
         else if (step->op == META_NOT)
             stack[n - 1] = stack[n - 1] == 0;
         else if (step->op == META_TRUE)
             stack[n - 1] = stack[n - 1] != 0;
         else if (step->op == META_NEGATE)
             stack[n - 1] = -stack[n - 1];
-        else {
+        else if (n > 1) {
             n--;
             stack[n - 1] = combine(step->op, stack[n - 1], stack[n]);
         }

@@ -68,7 +68,8 @@ const struct postern_option content_options[] = {
      .fallback = "20ms",
      .min = 1000,
      .max = 10e6,
-     .help = "Processor time that one rule may take of one message; more is an error of matching."},
+     .help = "Processor time that a slow rule may take of one message, and all of them twice that; more is "
+             "an error of matching."},
     {.name = "engine",
      .type = POSTERN_ENUM,
      .fallback = "auto",

@@ -93,7 +93,7 @@ static struct scanner *scanner_make(const struct rule_list *list, enum finder_en
     if (!sc)
         return NULL;
     sc->key = scope_rows[list->scope].key;
-    sc->rules = calloc(list->count, sizeof *sc->rules);
+    sc->rules = calloc(list->count, sizeof(const struct rule *));
     sc->sights = calloc(list->count, 1);
     sc->touched = calloc(list->count, sizeof *sc->touched);
     sc->always = calloc(list->count, sizeof *sc->always);
@@ -155,9 +155,23 @@ static void spend(const struct scan_call *call, uint32_t index, uint64_t ns)
     if (ns < 100000 && !*call->spent_io)
         return;
     if (!*call->spent_io)
-        *call->spent_io = calloc(call->rules_n, sizeof **call->spent_io);
-    if (*call->spent_io)
+        *call->spent_io = calloc((size_t)call->rules_n + 1, sizeof **call->spent_io);
+    if (*call->spent_io) {
         (*call->spent_io)[index] += (uint32_t)(ns / 1000);
+        (*call->spent_io)[call->rules_n] += (uint32_t)(ns / 1000);
+    }
+}
+
+/* For the rule, and for all slow rules of the message together: twice as much as for one. */
+static uint64_t time_left(const struct scan_call *call, const struct rule *rule)
+{
+    if (!*call->spent_io)
+        return call->rule_ns;
+    uint64_t own = (uint64_t)(*call->spent_io)[rule->index] * 1000;
+    uint64_t all = (uint64_t)(*call->spent_io)[call->rules_n] * 1000;
+    uint64_t left = own < call->rule_ns ? call->rule_ns - own : 0;
+    uint64_t left_all = all < 2 * call->rule_ns ? 2 * call->rule_ns - all : 0;
+    return left < left_all ? left : left_all;
 }
 
 /* 1: it has it, 0: not, below 0: it could not be searched for. */
@@ -165,8 +179,7 @@ static int look(const struct scanner *sc, const struct scan_call *call, const st
                 const struct subject *s)
 {
     if (rule->test == TEST_PATTERN) {
-        uint64_t spent = *call->spent_io ? (uint64_t)(*call->spent_io)[rule->index] * 1000 : 0;
-        struct budget budget = {.left_ns = spent < call->rule_ns ? call->rule_ns - spent : 0};
+        struct budget budget = {.left_ns = time_left(call, rule)};
         uint64_t before = budget.left_ns;
         int code = matcher_try(call->matcher, rule->pattern, s, &budget);
         spend(call, rule->index, before - budget.left_ns);

@@ -43,7 +43,7 @@ struct scan_call {
     struct matcher *matcher;
     const uint8_t *marks;
     uint64_t rule_ns;    /* what one rule may take of a message */
-    uint32_t **spent_io; /* by rule: microseconds; made when first needed */
+    uint32_t **spent_io; /* by rule, and of all: microseconds; made when first needed */
     uint32_t rules_n;
 };
 

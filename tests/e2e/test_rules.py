@@ -46,6 +46,7 @@ C = /gamma/
 (A && FROM_NEWS)       REJECT 5.7.1 Both (rule late)
 """
 SENDERS = "bad.example\n@only.example\nann@good.example\n"
+HTML = "Content-Type: text/html\r\n\r\n"
 MESSAGES = {  # name: sender, content, the rule that refuses
     "clean": ("a@x.test", text("hello"), ""),
     "a listed mailbox": ("Ann@good.example", text("x"), "rule from"),
@@ -55,6 +56,8 @@ MESSAGES = {  # name: sender, content, the rule that refuses
     "two header rules": ("news@x.test", "Subject: money\r\n\r\nx\r\n", "rule early"),
     "one header rule": ("b@x.test", "Subject: money\r\n\r\nx\r\n", ""),
     "a part's field": ("a@x.test", multipart("Content-ID: <evil>\r\n" + PLAIN), "rule mimeheader"),
+    "markup": ("a@x.test", multipart(HTML + "<blink>x</blink>\r\n"), "rule html"),
+    "a URL in a part": ("a@x.test", multipart(HTML + '<a href="http://w.bad.example/">x</a>\r\n'), "rule url"),
     "a type": ("a@x.test", multipart(PLAIN, "Content-Type: application/x-evil\r\n\r\nx\r\n"), "rule type"),
     "broken base64": ("a@x.test", encoded("hello" * 20, "base64").replace("aGVs", "a*Vs"), "rule flag"),
     "size": ("a@x.test", text("filler line of text\r\n" * 6000), "rule size"),
