@@ -27,7 +27,7 @@ MESSAGES = {  # name: content, code, what the reply names
     "parts nested too deep": (nested(25), 552, "nested"),
     "too many parts": (multipart(*[PLAIN] * 1001, BASE64_PART), 552, "parts"),
     "two encodings": (text(GTUBE, "Content-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: 7bit\r\n"),
-                      552, "contradict"),
+                      550, "rule gtube"),  # read in both ways
     "two types": (text(CODED, "Content-Type: multipart/mixed; boundary=b\r\nContent-Type: text/plain\r\n"
                               "Content-Transfer-Encoding: base64\r\n"), 552, "contradict"),
     "a comment before the encoding": (text(CODED, "Content-Transfer-Encoding: (x) base64\r\n"), 550, "rule gtube"),

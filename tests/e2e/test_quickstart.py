@@ -17,6 +17,11 @@ from tests.support.redisd import RedisServer
 SCRIPT = str(ROOT / "deploy" / "quickstart")
 
 
+def hears_sigint():
+    """As from a terminal: who runs the tests in the background has it ignored, and a shell cannot change that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Quickstart(Case):
     def setUp(self):
         super().setUp()
@@ -35,7 +40,7 @@ class Quickstart(Case):
         self.out = open(self.folder / "out", "wb")
         self.addCleanup(self.out.close)
         process = subprocess.Popen(self.words(*more), stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out,
-                                   start_new_session=True)
+                                   start_new_session=True, preexec_fn=hears_sigint)
         self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
         net.wait_until(lambda: "postern is up" in self.said() or process.poll() is not None, 600, "postern is up")
         self.assertIsNone(process.poll(), self.said())
@@ -138,7 +143,7 @@ class Gateway(Case):
         self.addCleanup(self.out.close)
         process = subprocess.Popen([SCRIPT, "--intercept", "--state", str(self.folder / "state")],
                                    stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out, start_new_session=True,
-                                   **options)
+                                   preexec_fn=hears_sigint, **options)
         self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
         return process
 
