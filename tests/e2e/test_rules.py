@@ -122,13 +122,11 @@ class Language(Case):
         self.assertTrue(any("skip_dkim" in line and "test.rules:2" in line for line in p.log_lines()))
 
     def answered(self, canary):
-        """How long MAIL took; the transaction is a whole one."""
+        """How long NOOP took: postern answers it itself, so the server does not count, busy with the 10 MiB."""
         began = time.monotonic()
-        canary.say("MAIL FROM:<a@x.test>", 250)
+        canary.say("NOOP", 250)
         took = time.monotonic() - began
-        canary.say("RCPT TO:<b@x.test>", 250)
-        canary.say("DATA", 354)
-        canary.say("Subject: x\r\n\r\nx\r\n.", 250)
+        canary.message()  # a session of nothing but NOOP would be sent away
         return took
 
     def test_a_slow_rule_stops_nobody_else(self):
