@@ -8,17 +8,30 @@ static void put(struct json *j, struct span s)
     j->ok = j->ok && buf_append(j->out, s);
 }
 
+/* A control character at i, those of U+0080 to U+009F included: how many octets it has; else 0. */
+static size_t control_at(struct span s, size_t i, unsigned *c_r)
+{
+    unsigned char c = (unsigned char)s.p[i], next = i + 1 < s.n ? (unsigned char)s.p[i + 1] : 0;
+    bool pair = c == 0xC2 && next >= 0x80 && next <= 0x9F;
+    *c_r = pair ? next : c;
+    return pair ? 2 : c < 0x20 || c == 0x7F ? 1 : 0;
+}
+
+/* Terminals obey controls, so they are escaped, also where JSON would let them stand. */
 static void put_quoted(struct json *j, struct span s)
 {
     put(j, SPAN_LIT("\""));
     for (size_t i = 0; j->ok && i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
+        unsigned c;
+        size_t control = control_at(s, i, &c);
         if (c == '"' || c == '\\')
             put(j, SPAN_LIT("\\"));
-        if (c < 0x20)
+        if (control) {
             j->ok = j->ok && buf_printf(j->out, "\\u%04x", c);
-        else
+            i += control - 1;
+        } else {
             put(j, span_make(s.p + i, 1));
+        }
     }
     put(j, SPAN_LIT("\""));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line: what is asked for, and the exit code. Everything else is the supervisor's (supervisor.c)
  * or a check of the configuration that starts nothing. */
+#include "explain/explain.h"
 #include "filters/loader.h"
 #include "probe/probe.h"
 #include "proxy/generation.h"
@@ -145,7 +146,7 @@ static int run_version(const struct request *r)
 
 #define USAGE                                                                                                \
     "usage: postern -c FILE [-t | -T]\n"                                                                     \
-    "       postern --probe HOST[:PORT] [--tls none|starttls|implicit] [--json]\n"                           \
+    "       postern --probe HOST[:PORT] [--tls none|starttls|implicit] [--json]\n" EXPLAIN_USAGE             \
     "       postern --schema | --version | --help\n"
 
 static bool help_text(struct buf *text)
@@ -250,6 +251,13 @@ int main(int argc, char **argv)
 {
     struct request r = {.action = run_daemon};
     char error[200] = "";
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (!privileges_no_core(error, sizeof(error))) {
+        (void)fprintf(stderr, "postern: cannot start: %s\n", error);
+        return EXIT_FAILURE;
+    }
+    if (argc > 1 && span_eq(span_of(argv[1]), SPAN_LIT("explain")))
+        return explain_main(argc - 1, argv + 1);
     if (!parse(argc, argv, &r))
         return usage(NULL);
     if (optind < argc)
@@ -259,10 +267,5 @@ int main(int argc, char **argv)
         return usage("--tls and --json go with --probe");
     if (needs_file && !r.file)
         return usage("which configuration? -c FILE is missing");
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (!privileges_no_core(error, sizeof(error))) {
-        (void)fprintf(stderr, "postern: cannot start: %s\n", error);
-        return EXIT_FAILURE;
-    }
     return r.action(&r);
 }

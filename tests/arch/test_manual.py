@@ -59,12 +59,19 @@ class Manual(unittest.TestCase):
 
     def test_every_option_of_the_program(self):
         options = table("proxy/main.c", OPTION)
-        page = PROGRAM_PAGE.read_text()
+        page = re.sub(r"(?ms)^\.Ss explain$.*?(?=^\.S[hs] )", "", PROGRAM_PAGE.read_text())
         self.assertGreaterEqual(len(options), 9)
         for letter, word in options:
             with self.subTest(word):
                 self.assertRegex(page, rf"(?m)^\.It Fl {letter} , -{word}\b" if len(letter) == 1 else rf"(?m)^\.It Fl -{word}\b")
         self.assertEqual(len(re.findall(r"^\.It Fl ", page, re.M)), len(options))
+
+    def test_every_option_of_explain(self):
+        words = re.findall(r'{"(\w+)", (?:"\w+"|NULL), keep_\w+}', (ROOT / "proxy/explain/request.c").read_text())
+        section = re.search(r"(?ms)^\.Ss explain$.*?(?=^\.S[hs] )", PROGRAM_PAGE.read_text())[0]
+        described = re.findall(r"-(\w+)", "".join(re.findall(r"(?m)^\.It Fl .*$", section)))
+        self.assertGreaterEqual(len(words), 9)
+        self.assertEqual(sorted(described), sorted(set(words) - {"config"}))
 
     def test_the_pages_are_well_formed(self):
         for page in (PAGE, PROGRAM_PAGE):
