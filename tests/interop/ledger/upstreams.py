@@ -143,6 +143,11 @@ class PostfixProcesses(Postfix):
 
     def committed(self):
         net.wait_until(lambda: not any(self.waiting()), 60, f"the queue to empty\n{self.log()[-3000:]}", 0.2)
+        once = set()  # what Postfix delivers again, because it was stopped in the middle, it was given once
         for path in sorted((self.mailbox / "new").glob("*")):
             with open(path, "rb") as f:
-                yield key_of(f.read(HEAD_SIZE))
+                head = f.read(HEAD_SIZE)
+            given = key_of(head), re.search(rb"\(Postfix\)\s+with\s+\w+\s+id\s+(\w+)", head).group(1)
+            if given not in once:
+                once.add(given)
+                yield given[0]
