@@ -73,7 +73,7 @@ class Messages(Explain):
         encoded = base64.b64encode(GTUBE.encode()).decode()
         for name, message in (("plain", f"Subject: x\n\n{GTUBE}\n"), ("html", HTML),
                               ("base64", f"Content-Transfer-Encoding: base64\n\n{encoded}\n"),
-                              ("no newline", f"Subject: x\n\n{GTUBE}"), ("dot", f"A: b\n\n.{GTUBE}\n.\nmore\n")):
+                              ("no newline", f"Subject: x\n\n{GTUBE}"), ("dot", f"A: b\r\n\r\n..\r\n.\r\n.{GTUBE}\r\n")):
             with self.subTest(name):
                 text = self.explain(message, code=1)
                 self.assertRegex(text, r'    hit \S*a\.rules:8  "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL"\n')
@@ -103,6 +103,8 @@ class Messages(Explain):
         self.assertIn("     | x\n", refused)
         one = self.explain("A: b\n\nx\n", "--to", "nobody@a.example", "--to", "b@a.example")
         self.assertIn("<nobody@a.example>  550 5.1.1 Nobody here\n", one)
+        late = self.explain(f"A: b\n\n{GTUBE}\n", "--to", "nobody@a.example", "--to", "b@a.example", code=1)
+        self.assertIn("refused at end by filter content", late)
         none = self.explain("A: b\n\nx\n", "--to", "nobody@a.example", code=1)
         self.assertIn("refused at rcpt by filter content", none)
 
@@ -116,7 +118,14 @@ class Messages(Explain):
         self.assertIn("refused at content by postern itself\n  the client reads: 552 5.3.4 Message size exceeds the limit\n", text)
 
     def test_empty(self):
-        self.assertIn("accepted", self.explain(""))
+        facts = self.facts("")
+        self.assertEqual((facts["bytes"], facts["verdict"]["outcome"]), (0, "accepted"))
+
+    def test_a_last_line_without_its_end_gets_one(self):
+        whole = len("A: b\r\n\r\nx\r\n")
+        for message in ("A: b\n\nx", "A: b\r\n\r\nx", "A: b\n\nx\n", "A: b\r\n\r\nx\r\n", "A: b\n\nx\r"):
+            with self.subTest(message):
+                self.assertEqual(self.facts(message)["bytes"], whole + message.endswith("x\r"))
 
     def test_standard_input(self):
         folder = self.place()
@@ -199,6 +208,7 @@ class Hostile(Explain):
         message += "".join(f"--b\nContent-Type: text/plain\n\npart {i}\n" for i in range(900)) + "--b--\n"
         text = self.explain(message)
         self.assertIn("  ... and 2501 more fields\n", text)
+        self.assertEqual(text.count("\n  X-"), 500)
 
 
 class Wrong(Explain):
